@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layout of the pinned BPF maps: what the XDP program, the packet-socket filter, mcrd and
+ * `bpftool map dump` agree on. Addresses are byte arrays and ports host-order numbers, so that a
+ * dump can be read by a person. A change of any size here is a new MCR_ABI_MAJOR.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#define MCR_ABI_MAGIC 0x4d435231u /* "MCR1" */
+#define MCR_ABI_MAJOR 1
+#define MCR_ABI_MINOR 0
+
+#define MCR_MAX_IFACES 512   /* interface slots */
+#define MCR_MAX_QUEUES 64    /* receive queues served of one interface */
+#define MCR_MAX_RULES 16384  /* dense rule indices */
+#define MCR_MAX_OUTPUTS 64   /* of one rule */
+#define MCR_NAME_LEN 32      /* a rule's name in a dump, cut and NUL-terminated */
+#define MCR_MAX_LOCAL 4096   /* addresses of this host, for the loop guard */
+
+/*
+ * The verdicts: exactly one for each frame that the classifier sees. The first group goes on to
+ * the host's own stack, the second is dropped, the third is the relay's.
+ */
+#define MCR_VERDICTS(X)                                                                            \
+	X(not_ip4, PASS, "no IPv4 packet")                                                         \
+	X(vlan, PASS, "carries a VLAN tag, which the relay does not look into")                    \
+	X(control, PASS, "IGMP, PIM or a link-local group, for the control plane")                 \
+	X(not_relayed, PASS, "neither UDP nor a protocol that rules can name")                     \
+	X(ip_options, PASS, "carries IP options, which only the host's stack handles")             \
+	X(no_rule, PASS, "no rule matches")                                                        \
+	X(no_worker, PASS, "a rule matches, but no worker serves the queue")                       \
+	X(malformed, DROP, "lengths in the headers contradict the frame")                          \
+	X(fragment, DROP, "a fragment of a datagram to a relayed address")                         \
+	X(bad_source, DROP, "the source is no unicast address")                                    \
+	X(ttl, DROP, "arrived with TTL 1 or less")                                                 \
+	X(loop, DROP, "the source is one of this host's own addresses")                            \
+	X(wrong_iif, DROP, "a rule knows the flow, on another interface")                          \
+	X(to_worker, RELAY, "handed to a worker")                                                  \
+	X(to_packet, RELAY, "passed up to a worker's packet socket")
+
+enum mcr_verdict {
+#define X(name, action, text) MCR_V_##name,
+	MCR_VERDICTS(X)
+#undef X
+	MCR_V__COUNT,
+};
+
+/* Who looked: the XDP program, or the filter of a worker's packet socket (sees what XDP passed). */
+enum mcr_stage { MCR_STAGE_XDP, MCR_STAGE_PACKET, MCR_STAGE__COUNT };
+
+enum mcr_datapath { MCR_DP_AFXDP = 1, MCR_DP_AFPACKET = 2 };
+
+/* Map `abi`, one element. */
+struct mcr_abi {
+	__u32 magic;
+	__u16 major, minor;
+	__u64 created_ns;      /* CLOCK_BOOTTIME */
+	char instance[32];
+};
+
+/* Map `ifaces`: ifindex → where its counters and sockets are. */
+struct mcr_iface {
+	__u32 slot;            /* < MCR_MAX_IFACES */
+	char name[16];
+};
+
+/*
+ * Map `rules`. Absent parts of the match are zero: source 0.0.0.0 = any, port 0 = any. The same
+ * key with ifindex 0 says that the flow is known on some interface (datapath 0), which tells
+ * wrong_iif from no_rule. `shapes` of map `destinations` says which keys are worth a look-up.
+ */
+struct mcr_rule_key {
+	__u32 ifindex;
+	__u8 group[4];
+	__u8 source[4];
+	__u16 port;            /* host order */
+	__u8 protocol;         /* IPPROTO_UDP or IPPROTO_ESP */
+	__u8 pad;
+};
+
+struct mcr_rule {
+	__u32 rule;            /* dense index, < MCR_MAX_RULES: rule_stats[rule] */
+	__u32 generation;      /* of the transaction that wrote it */
+	__u8 datapath;         /* enum mcr_datapath; 0 in an entry with ifindex 0 */
+	__u8 accept_ttl1;
+	__u16 outputs;
+	char name[MCR_NAME_LEN];
+};
+
+/* Map `destinations`: group or unicast address → the shapes of its rules. */
+enum mcr_shape {
+	MCR_SHAPE_SGP = 1,     /* source, group, port */
+	MCR_SHAPE_SG = 2,      /* source, group */
+	MCR_SHAPE_GP = 4,      /* group, port */
+	MCR_SHAPE_G = 8,       /* group */
+};
+
+struct mcr_destination {
+	__u32 shapes;
+	__u32 rules;           /* how many rules have this destination */
+};
+
+/* Map `verdicts`, per CPU: index slot * MCR_STAGE__COUNT + stage. Unit: datagrams. */
+struct mcr_verdicts {
+	__u64 seen, bytes;
+	__u64 to_worker_skbs;  /* packet stage only: socket buffers, of which segments may be many */
+#define X(name, action, text) __u64 name;
+	MCR_VERDICTS(X)
+#undef X
+};
+
+/* Map `rule_stats`, per CPU: index = the rule's dense index. Both stages add here. */
+struct mcr_rule_stats {
+	__u64 packets, bytes;  /* matched and handed to a worker */
+	__u64 ttl, loop, no_worker;
+	__u64 last_seen_ns;    /* CLOCK_MONOTONIC */
+};
+
+_Static_assert(sizeof(struct mcr_abi) == 48, "abi");
+_Static_assert(sizeof(struct mcr_iface) == 20, "abi");
+_Static_assert(sizeof(struct mcr_rule_key) == 16, "abi");
+_Static_assert(sizeof(struct mcr_rule) == 44, "abi");
+_Static_assert(sizeof(struct mcr_destination) == 8, "abi");
+_Static_assert(sizeof(struct mcr_verdicts) == 8 * (3 + MCR_V__COUNT), "abi");
+_Static_assert(sizeof(struct mcr_rule_stats) == 48, "abi");

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration: JSON5 text → checked values → JSON text again, losing nothing. */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "base/diag.h"
+#include "base/json5.h"
+#include "engine/rule.h"
+
+#define CONFIG_PINNINGS_MAX 512
+#define CONFIG_CORES_MAX 64
+
+struct config_pinning {
+	char interface[IFNAME_LEN];
+	uint16_t n_cores;
+	uint16_t cores[CONFIG_CORES_MAX];
+};
+
+struct config {
+	char instance[32];          /* "" = not given */
+	uint8_t multicast_ttl;      /* 1…255, default 1 */
+	uint32_t worker_grace_s;    /* idle workers retire after; default 60 */
+	uint32_t stats_interval_s;  /* [STATS:…] lines; 0 = none; default 10 */
+	char control_group[32];     /* group of the control socket, "" = the daemon's own */
+	struct config_pinning *pinnings;
+	size_t n_pinnings;
+	struct ruleset rules;
+};
+
+/* An empty relay with every default. */
+struct config *config_new(void);
+struct config *config_clone(const struct config *cfg); /* NULL without memory */
+void config_free(struct config *cfg);
+
+/*
+ * Reads a whole configuration from JSON5 text. Everything is checked (rule_check, ruleset_check,
+ * unknown and duplicate keys, types, ranges). On failure nothing is returned and `d` has line,
+ * column, path and a sentence. 0, -EINVAL, -E2BIG or -ENOMEM.
+ */
+int config_read(struct config **out, const char *text, size_t len, struct diag *d);
+
+/* The same from a value that is already parsed (member `config` of a request), paths below `where`. */
+int config_read_value(struct config **out, const struct json5_doc *doc, const struct json5_node *v,
+		      const char *where, struct diag *d);
+
+/*
+ * Reads one rule from the flat form of AddRule (rule_id, name, input_interface, input_group,
+ * input_port, input_protocol, input_source, datapath, accept_ttl1, outputs[]). Members in `also`
+ * (NULL-terminated) are passed over: they belong to the request. `out` owns its outputs
+ * (rule_free_outputs).
+ */
+int config_read_flat_rule(struct rule *out, const struct json5_doc *doc,
+			  const struct json5_node *request, const char *const *also, struct diag *d);
+
+/* Appends a deep copy of `r`; -ENOMEM. Removes the rule with this id; false when absent. */
+int config_add_rule(struct config *cfg, const struct rule *r);
+bool config_remove_rule(struct config *cfg, const char *id);
+void rule_free_outputs(struct rule *r);
+
+/* The configuration as JSON; reading it back gives an equal configuration. Caller deletes. */
+cJSON *config_show(const struct config *cfg);
+cJSON *config_show_rule(const struct rule *r); /* in the form of the file */
+bool config_equal(const struct config *a, const struct config *b);

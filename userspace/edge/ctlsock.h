@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket: newline-delimited requests on Unix stream sockets. Non-blocking throughout:
+ * a client that is idle, slow, half-closed or hostile costs a bounded buffer and delays nobody.
+ * Knows nothing of JSON.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/diag.h"
+#include "edge/loop.h"
+
+struct ctlsock;
+struct ctl_client;
+
+struct ctlsock_limits {
+	size_t request_bytes;      /* longest request */
+	size_t backlog_bytes;      /* unsent reply bytes of one client before it is dropped */
+	unsigned clients;          /* connections at a time; root may use 4 more */
+	unsigned clients_per_uid;  /* not for root */
+	unsigned requests_per_turn;/* of one client before others get their turn */
+	int64_t request_ms;        /* from the first byte of a request to its newline */
+	int64_t idle_ms;           /* connection without any request under way */
+};
+
+struct ctl_peer {
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	bool is_readonly;          /* came by the read-only socket */
+};
+
+/* Called for each complete line, without its newline, NUL-terminated. Replies by ctlsock_reply. */
+typedef void (*ctlsock_fn)(void *arg, struct mtime now, struct ctl_client *c, const char *line,
+			   size_t len);
+
+extern const struct ctlsock_limits ctlsock_defaults;
+
+/*
+ * Makes the socket file with `mode` before anybody can connect; `group` may be NULL. A stale file
+ * is replaced (the caller holds the instance lock).
+ */
+int ctlsock_open(struct ctlsock **out, struct loop *l, const char *path, mode_t mode,
+		 const char *group, bool is_readonly, const struct ctlsock_limits *limits,
+		 ctlsock_fn fn, void *arg, struct diag *d);
+void ctlsock_close(struct ctlsock *s); /* drops its clients, removes the file */
+
+/* Queues `len` bytes and a newline; never blocks. The client may be gone afterwards. */
+void ctlsock_reply(struct ctl_client *c, const char *text, size_t len);
+const struct ctl_peer *ctlsock_peer(const struct ctl_client *c);
+
+struct ctlsock_counters {
+	uint64_t accepted, refused_limit, timed_out, too_large, backlog_dropped, requests;
+	unsigned clients;
+};
+void ctlsock_counters(const struct ctlsock *s, struct ctlsock_counters *out);
