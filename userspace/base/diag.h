@@ -40,3 +40,11 @@ __attribute__((format(printf, 5, 6))) int diag_set(struct diag *d, int err, enum
 
 /* "E_RANGE" … ; never NULL. */
 const char *diag_code_name(enum diag_code code);
+
+#define DIAG_QUOTE 64 /* bytes that diag_quote writes at most */
+
+/*
+ * Foreign text for use in a sentence: in double quotes, cut with an ellipsis when long, control
+ * characters replaced by question marks. Returns `buf`.
+ */
+const char *diag_quote(const char *text, char buf[DIAG_QUOTE]);
