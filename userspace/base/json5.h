@@ -3,8 +3,10 @@
  * A bounded JSON5 reader for text that anybody may have written: comments, trailing commas,
  * unquoted keys, single quotes, hexadecimal numbers; every value remembers its line and column.
  * It allocates nothing: nodes and decoded strings go into memory of the caller. It refuses
- * duplicate keys, depth above JSON5_DEPTH_MAX, invalid UTF-8, number tokens above 24 characters,
- * and anything after the one value. Plain JSON is a subset, so requests are read by it too.
+ * duplicate keys, depth above JSON5_DEPTH_MAX, more than JSON5_MEMBERS_MAX keys in one object,
+ * invalid UTF-8, U+0000 in strings, Infinity and NaN, number tokens above 24 characters, unquoted
+ * keys beyond ASCII, and anything after the one value. Plain JSON is a subset, so requests are
+ * read by it too. Time is linear in the text, whatever is in it.
  */
 #pragma once
 
@@ -15,6 +17,7 @@
 #include "base/diag.h"
 
 #define JSON5_DEPTH_MAX 16
+#define JSON5_MEMBERS_MAX 1024
 
 enum json5_type {
 	JSON5_NULL,
@@ -49,7 +52,13 @@ struct json5_doc {
 size_t json5_nodes_needed(size_t len);
 size_t json5_strings_needed(size_t len);
 
-/* Parses `len` bytes. 0, or -EINVAL with line, column and a sentence in `d`, or -E2BIG. */
+/* A closer bound for nodes, by a look at this very text. */
+size_t json5_nodes_bound(const char *text, size_t len);
+
+/*
+ * Parses `len` bytes; the caller has set nodes, strings and their capacities in `doc`. 0, or
+ * -EINVAL with line, column and a sentence in `d`, or -E2BIG when a capacity does not suffice.
+ */
 int json5_parse(struct json5_doc *doc, const char *text, size_t len, struct diag *d);
 
 const struct json5_node *json5_root(const struct json5_doc *doc);
