@@ -14,7 +14,7 @@
 
 #define MCR_MAX_IFACES 512   /* interface slots */
 #define MCR_MAX_QUEUES 64    /* receive queues served of one interface */
-#define MCR_MAX_RULES 16384  /* dense rule indices */
+#define MCR_MAX_RULES 32768  /* dense rule indices: twice the rules, so that all can change */
 #define MCR_MAX_OUTPUTS 64   /* of one rule */
 #define MCR_NAME_LEN 32      /* a rule's name in a dump, cut and NUL-terminated */
 #define MCR_MAX_LOCAL 4096   /* addresses of this host, for the loop guard */
@@ -87,6 +87,11 @@ struct mcr_rule {
 	__u8 accept_ttl1;
 	__u16 outputs;
 	char name[MCR_NAME_LEN];
+};
+
+/* Key of maps `destinations` and `local_addrs` (the loop guard's; its value is always 1). */
+struct mcr_addr {
+	__u8 addr[4];
 };
 
 /* Map `destinations`: group or unicast address → the shapes of its rules. */

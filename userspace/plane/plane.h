@@ -60,7 +60,7 @@ int plane_rule_set(struct plane *p, const struct mcr_rule_key *key, const struct
 		   struct diag *d);
 void plane_rule_del(struct plane *p, const struct mcr_rule_key *key);
 
-/* Addresses of this host, for the loop guard of rules that accept TTL 1. */
+/* Addresses of this host, for the loop guard of rules that accept TTL 1. A set: no counting. */
 int plane_local_add(struct plane *p, struct ip4 addr);
 void plane_local_del(struct plane *p, struct ip4 addr);
 

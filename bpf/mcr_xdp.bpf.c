@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The classifier at its two places: as XDP program, where frames for AF_XDP workers leave the
+ * kernel's path, and as filter of a worker's packet socket, which sees what XDP has passed. Both
+ * give each frame exactly one verdict and count it once.
+ */
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+
+#include "mcr/abi.h"
+#include "mcr/classify.h"
+#include "maps.bpf.h"
+
+/* One frame on its way through a program. */
+struct frame {
+	const void *data, *end; /* its headers, as far as they can be read */
+	__u32 len;
+	__u32 units; /* datagrams in it: more than one where the kernel has merged them */
+	__u32 ifindex, slot;
+	enum mcr_stage stage;
+	struct mcr_verdicts *counters;
+	struct mcr_flow flow;
+	struct mcr_rule *rule; /* once one has matched */
+};
+
+enum { DROPS_PASS = 0, DROPS_DROP = 1, DROPS_RELAY = 0 };
+#define X(name, action, text) | DROPS_##action << MCR_V_##name
+static const __u32 dropping = 0 MCR_VERDICTS(X); /* bit = verdict */
+#undef X
+
+/* False for a frame of an interface that main has not named: none of our business. */
+static __always_inline bool see(struct frame *f)
+{
+	__u32 ifindex = f->ifindex;
+	struct mcr_iface *iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	__u32 row;
+
+	if (!iface)
+		return false;
+	f->slot = iface->slot;
+	row = f->slot * MCR_STAGE__COUNT + f->stage;
+	f->counters = bpf_map_lookup_elem(&verdicts, &row);
+	if (!f->counters)
+		return false;
+	f->counters->seen += f->units;
+	f->counters->bytes += f->len;
+	return true;
+}
+
+/* The most specific rule, asking only for keys of which some rule of this destination has one. */
+static __always_inline struct mcr_rule *find_rule(const struct mcr_flow *flow, __u32 ifindex,
+						  __u32 shapes)
+{
+	struct mcr_rule_key key = { .ifindex = ifindex, .protocol = flow->protocol };
+	struct mcr_rule *rule = NULL;
+
+	__builtin_memcpy(key.group, &flow->group, sizeof(key.group));
+	__builtin_memcpy(key.source, &flow->source, sizeof(key.source));
+	key.port = bpf_ntohs(flow->dport);
+	if (shapes & MCR_SHAPE_SGP)
+		rule = bpf_map_lookup_elem(&rules, &key);
+	key.port = 0;
+	if (!rule && (shapes & MCR_SHAPE_SG))
+		rule = bpf_map_lookup_elem(&rules, &key);
+	__builtin_memset(key.source, 0, sizeof(key.source));
+	key.port = bpf_ntohs(flow->dport);
+	if (!rule && (shapes & MCR_SHAPE_GP))
+		rule = bpf_map_lookup_elem(&rules, &key);
+	key.port = 0;
+	if (!rule && (shapes & MCR_SHAPE_G))
+		rule = bpf_map_lookup_elem(&rules, &key);
+	return rule;
+}
+
+static __always_inline struct mcr_addr addr_of(__be32 addr)
+{
+	struct mcr_addr key;
+
+	__builtin_memcpy(key.addr, &addr, sizeof(key.addr));
+	return key;
+}
+
+/* The verdict, or MCR_V__COUNT when the frame is for the datapath of f->rule. */
+static __always_inline __u32 classify(struct frame *f)
+{
+	struct mcr_destination *dest;
+	struct mcr_addr addr;
+	__u32 verdict;
+
+	verdict = mcr_classify_l3(f->data, f->end, &f->flow);
+	if (verdict != MCR_V__COUNT)
+		return verdict;
+	addr = addr_of(f->flow.group);
+	dest = bpf_map_lookup_elem(&destinations, &addr);
+	if (!dest)
+		return MCR_V_no_rule;
+	verdict = mcr_classify_l4(f->data, f->end, f->len, &f->flow);
+	if (verdict != MCR_V__COUNT)
+		return verdict;
+	f->rule = find_rule(&f->flow, f->ifindex, dest->shapes);
+	if (!f->rule)
+		return find_rule(&f->flow, 0, dest->shapes) ? MCR_V_wrong_iif : MCR_V_no_rule;
+	if (!f->rule->accept_ttl1)
+		return f->flow.ttl <= 1 ? MCR_V_ttl : MCR_V__COUNT;
+	/* What such a rule sends may come back to it again and again, as no TTL ends it. */
+	addr = addr_of(f->flow.source);
+	return bpf_map_lookup_elem(&local_addrs, &addr) ? MCR_V_loop : MCR_V__COUNT;
+}
+
+/* Adds to the rule what became of the frame; to_packet waits for the packet stage to say it. */
+static __always_inline void count_rule(const struct frame *f, __u32 verdict)
+{
+	__u32 index = f->rule->rule;
+	struct mcr_rule_stats *stats = bpf_map_lookup_elem(&rule_stats, &index);
+
+	if (!stats)
+		return;
+	stats->last_seen_ns = bpf_ktime_get_coarse_ns();
+	if (verdict == MCR_V_to_worker) {
+		stats->packets += f->units;
+		stats->bytes += f->flow.ip_len - sizeof(struct iphdr) -
+				(f->flow.protocol == IPPROTO_UDP ? sizeof(struct udphdr) : 0);
+	} else if (verdict == MCR_V_ttl) {
+		stats->ttl += f->units;
+	} else if (verdict == MCR_V_loop) {
+		stats->loop += f->units;
+	} else if (verdict == MCR_V_no_worker && f->stage == MCR_STAGE_XDP) {
+		stats->no_worker += f->units; /* the packet stage sees the same frame again */
+	}
+}
+
+/* The only way out for a frame that was seen. Returns what XDP does with it, but for redirects. */
+static __always_inline int finish(const struct frame *f, __u32 verdict)
+{
+	__u64 *counts = &f->counters->not_ip4;
+
+	if (verdict < MCR_V__COUNT) /* always; the verifier wants to see it */
+		counts[verdict] += f->units;
+	if (f->rule)
+		count_rule(f, verdict);
+	return dropping >> verdict & 1 ? XDP_DROP : XDP_PASS;
+}
+
+/* Takes frames in fragments (jumbo MTU); their headers must lie in the first, as drivers do it. */
+SEC("xdp.frags")
+int mcr_xdp(struct xdp_md *ctx)
+{
+	struct frame f = {
+		.data = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+		.len = bpf_xdp_get_buff_len(ctx),
+		.units = 1,
+		.ifindex = ctx->ingress_ifindex,
+		.stage = MCR_STAGE_XDP,
+	};
+	__u32 queue = ctx->rx_queue_index;
+	__u32 verdict, xsk;
+
+	if (!see(&f))
+		return XDP_PASS;
+	verdict = classify(&f);
+	if (verdict != MCR_V__COUNT)
+		return finish(&f, verdict);
+	if (f.rule->datapath == MCR_DP_AFPACKET)
+		return finish(&f, MCR_V_to_packet);
+	xsk = f.slot * MCR_MAX_QUEUES + queue;
+	if (queue >= MCR_MAX_QUEUES || bpf_redirect_map(&xsks, xsk, XDP_PASS) != XDP_REDIRECT)
+		return finish(&f, MCR_V_no_worker);
+	finish(&f, MCR_V_to_worker);
+	return XDP_REDIRECT;
+}
+
+/* How many datagrams a socket buffer holds: GRO or a sender's segmentation offload merge them. */
+static __always_inline __u32 segments(const struct __sk_buff *skb)
+{
+	__u32 size = skb->gso_size;
+
+	if (skb->gso_segs)
+		return skb->gso_segs;
+	if (!size || skb->len <= MCR_HDR_UDP)
+		return 1;
+	return (skb->len - MCR_HDR_UDP + size - 1) / size;
+}
+
+/* Accepts what a worker that reads this packet socket shall have, whole, and nothing else. */
+SEC("socket")
+int mcr_packet(struct __sk_buff *skb)
+{
+	/* Two bytes in front, so that the IP header's words are aligned. */
+	__u8 buffer[2 + MCR_HDR_UDP] __attribute__((aligned(8))) = {};
+	__u8 *headers = buffer + 2;
+	__u32 have = skb->len < MCR_HDR_UDP ? skb->len : MCR_HDR_UDP;
+	struct frame f = {
+		.data = headers,
+		.len = skb->len,
+		.ifindex = skb->ifindex,
+		.stage = MCR_STAGE_PACKET,
+	};
+	__u32 verdict;
+
+	if (skb->pkt_type == PACKET_OUTGOING)
+		return 0;
+	f.units = segments(skb);
+	if (!see(&f))
+		return 0;
+	if (have == 0 || bpf_skb_load_bytes(skb, 0, headers, have))
+		have = 0;
+	f.end = headers + have;
+	verdict = skb->vlan_present ? MCR_V_vlan : classify(&f);
+	if (verdict == MCR_V__COUNT)
+		verdict = f.rule->datapath == MCR_DP_AFPACKET ? MCR_V_to_worker : MCR_V_no_worker;
+	if (verdict == MCR_V_to_worker)
+		f.counters->to_worker_skbs++;
+	finish(&f, verdict);
+	return verdict == MCR_V_to_worker ? skb->len : 0;
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
