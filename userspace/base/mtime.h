@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A point or a span of monotonic time, wrapped so that it cannot be mixed up with other integers. */
+/* A point or a span of monotonic time, wrapped so that it cannot be mixed with other integers. */
 #pragma once
 
 #include <stdbool.h>

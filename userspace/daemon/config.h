@@ -10,6 +10,9 @@
 
 #define CONFIG_PINNINGS_MAX 512
 #define CONFIG_CORES_MAX 64
+#define CONFIG_CORE_LAST 1023     /* highest core number, that of CPU_SETSIZE */
+#define CONFIG_TEXT_MAX (64u << 20)
+#define CONFIG_NODES_MAX (5u << 20) /* more than RULE_MAX rules of RULE_OUTPUTS_MAX outputs need */
 
 struct config_pinning {
 	char interface[IFNAME_LEN];
@@ -40,25 +43,30 @@ void config_free(struct config *cfg);
  */
 int config_read(struct config **out, const char *text, size_t len, struct diag *d);
 
-/* The same from a value that is already parsed (member `config` of a request), paths below `where`. */
+/* The same from a value that is parsed (member `config` of a request), paths below `where`. */
 int config_read_value(struct config **out, const struct json5_doc *doc, const struct json5_node *v,
 		      const char *where, struct diag *d);
 
 /*
  * Reads one rule from the flat form of AddRule (rule_id, name, input_interface, input_group,
- * input_port, input_protocol, input_source, datapath, accept_ttl1, outputs[]). Members in `also`
- * (NULL-terminated) are passed over: they belong to the request. `out` owns its outputs
- * (rule_free_outputs).
+ * input_port, input_protocol, input_source, datapath, accept_ttl1, outputs[]), fills its id and
+ * checks it by itself (rule_check). Members in `also` (NULL-terminated) are passed over: they
+ * belong to the request. `out` owns its outputs (rule_free_outputs), and is empty on failure.
  */
 int config_read_flat_rule(struct rule *out, const struct json5_doc *doc,
-			  const struct json5_node *request, const char *const *also, struct diag *d);
+			  const struct json5_node *request, const char *const *also,
+			  struct diag *d);
 
-/* Appends a deep copy of `r`; -ENOMEM. Removes the rule with this id; false when absent. */
+/* Appends a deep copy of `r`, or `r` itself, whose outputs then belong to `cfg`. -ENOMEM. */
 int config_add_rule(struct config *cfg, const struct rule *r);
+int config_take_rule(struct config *cfg, struct rule *r);
+
+/* Removes the rule with this id; false when absent. */
 bool config_remove_rule(struct config *cfg, const char *id);
 void rule_free_outputs(struct rule *r);
 
-/* The configuration as JSON; reading it back gives an equal configuration. Caller deletes. */
+/* The configuration as JSON; reading it back gives an equal one. Caller deletes; NULL without
+ * memory. */
 cJSON *config_show(const struct config *cfg);
 cJSON *config_show_rule(const struct rule *r); /* in the form of the file */
 bool config_equal(const struct config *a, const struct config *b);

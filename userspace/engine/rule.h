@@ -57,22 +57,26 @@ struct ruleset {
 void rule_fill_id(struct rule *r);
 
 /*
- * Checks one rule by itself: names, addresses, ports, limits, outputs onto the input (E_LOOP),
- * two equal outputs (E_EXISTS). `where` is the JSON path of the rule, such as "rules[3]"; the
- * diag's path is below it. 0 or -EINVAL.
+ * Checks one rule by itself: names, addresses, ports, limits, outputs onto the input interface
+ * (E_LOOP), two outputs that would send the same copy to the same place (E_EXISTS). `where` is
+ * the JSON path of the rule, such as "rules[3]"; the diag's path is below it. 0 or -EINVAL.
  */
 int rule_check(const struct rule *r, const char *where, struct diag *d);
 
 /*
  * Checks a ruleset as a whole: ids, names and matches unique (E_EXISTS), at most RULE_MAX rules
- * (E_LIMIT). `index` is scratch memory of at least 4 × n entries. 0 or -EINVAL, -E2BIG.
+ * (E_LIMIT). Of two that clash the later one is to blame: `where` is rules[<its place>]. `index`
+ * is scratch memory of at least 4 × n entries. 0 or -EINVAL, -E2BIG.
  */
 int ruleset_check(const struct ruleset *set, uint32_t *index, size_t index_len, struct diag *d);
 
 const struct rule *ruleset_find_id(const struct ruleset *set, const char *id);
 const struct rule *ruleset_find_name(const struct ruleset *set, const char *name);
 
+/* 1–15 letters, digits and . _ - that do not begin with digit, dash or dot. */
+bool rule_is_interface_name(const char *name);
+
 bool rule_same_match(const struct rule *a, const struct rule *b);
 bool rule_equal(const struct rule *a, const struct rule *b); /* every field, outputs in order */
 
-const char *rule_datapath_name(enum rule_datapath dp);
+const char *rule_datapath_name(enum rule_datapath dp); /* as in the configuration */
