@@ -1,0 +1,317 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# mcrctl against a daemon of cardboard: what it prints, what it sends, how it ends. Each case is
+# compared with expect/<case>; UPDATE=1 writes these files anew, to be read before committing them.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+mcrctl=${MCRCTL:-$root/build/${MODE:-release}/bin/mcrctl}
+program=$mcrctl
+dir=$(mktemp -d /tmp/mcr-ctl-XXXXXX)
+sock=$dir/mcrd.sock
+cases=0 failed=0 fake=
+
+stop_fake()
+{
+	[ -z "$fake" ] || { kill "$fake"; wait "$fake"; } 2>/dev/null
+	fake=
+}
+trap 'stop_fake; rm -rf "$dir"' EXIT
+
+# with REPLIES: from here on the daemon answers from this folder.
+with()
+{
+	stop_fake
+	rm -f "$sock"
+	"$dir/fake_mcrd" "$sock" "$here/replies/$1" "$dir/log" &
+	fake=$!
+	for _ in $(seq 200); do
+		[ -S "$sock" ] && return
+		sleep 0.02
+	done
+	echo "Bail out! the daemon of cardboard does not come up"
+	exit 1
+}
+
+# golden CASE ARGUMENT…: one run of mcrctl; paths of this run are replaced in what it prints.
+golden()
+{
+	local case=$1 status
+	shift
+	: >"$dir/log"
+	(cd "$dir" && timeout 20 "$mcrctl" --socket-path "$sock" "$@" >"$dir/out" 2>"$dir/err")
+	status=$?
+	{
+		printf 'mcrctl'
+		printf ' %q' "$@"
+		printf '\nstatus %d\n' "$status"
+		[ ! -s "$dir/out" ] || { echo '--- output' && cat "$dir/out"; }
+		[ ! -s "$dir/err" ] || { echo '--- errors' && cat "$dir/err"; }
+		[ ! -s "$dir/log" ] || { echo '--- requests' && cat "$dir/log"; }
+	} | sed "s|$dir|DIR|g" >"$dir/got"
+	compare "$case"
+}
+
+compare()
+{
+	cases=$((cases + 1))
+	[ -z "${UPDATE:-}" ] || cp "$dir/got" "$here/expect/$1"
+	if diff -u "$here/expect/$1" "$dir/got" >"$dir/diff" 2>&1; then
+		echo "ok $cases - $1"
+	else
+		echo "not ok $cases - $1"
+		sed 's/^/# /' "$dir/diff"
+		failed=$((failed + 1))
+	fi
+}
+
+# expect CASE CONDITION…: a case without a file.
+expect()
+{
+	local case=$1
+	shift
+	cases=$((cases + 1))
+	if "$@"; then
+		echo "ok $cases - $case"
+	else
+		echo "not ok $cases - $case: $*"
+		failed=$((failed + 1))
+	fi
+}
+
+tables()
+{
+	with good
+	golden no-command
+	golden status status
+	golden list list
+	golden list-rules-json list-rules --output json
+	golden show-by-name show rule tv
+	golden stats stats
+	golden workers workers
+	golden check check
+	golden ping ping
+	golden version version
+	golden log-level-get log-level get
+	golden config-show config show
+	golden json-before --output json list-workers
+	golden verbose -v ping
+}
+
+changes()
+{
+	with good
+	golden add-short add --input-interface in0 --input-group 239.1.1.1 --input-port 5001 \
+		--outputs '239.2.2.2:5002:o1,198.18.9.9:6000,:0:o2:source=preserve:ttl=decrement'
+	golden add-long add --name tv --rule-id r1 --input-interface in0 --input-group 239.1.1.1 \
+		--input-port=0 --input-source 198.18.0.5 --input-protocol esp --datapath afpacket \
+		--accept-ttl1 --output 'group=239.2.2.2,port=5002,interface=o1,ttl=8,source=preserve,dscp=46' \
+		--output address=198.18.9.9,port=6000
+	golden add-protocol-number add --input-interface in0 --input-group 239.1.1.1 \
+		--input-protocol 17 --outputs '239.2.2.2:5002:o1:ttl=8:source=198.18.0.7:dscp=46'
+	golden add-json add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1 \
+		--output json
+	golden add-dry --dry-run add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1
+	golden remove-id remove --rule-id 1f2e3d4c5b6a7988
+	golden remove-name remove --name tv --dry-run
+	golden list-dry list --dry-run --output json
+	golden log-level-global log-level set --global debug
+	golden log-level-facility log-level set --facility egress --level default
+	printf '{\n  rules: [],\n}\n' >"$dir/good.json5"
+	golden config-load config load --file good.json5
+	golden config-load-replace config load --file "$dir/good.json5" --replace --dry-run
+	golden config-save config save
+	golden config-save-relative config save --file out.json5
+	golden config-save-absolute config save --file /x/out.json5
+	golden config-check config check --file good.json5
+}
+
+refusals()
+{
+	with refused
+	golden refused-add add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1:ttl=300
+	golden refused-json --output json add --input-interface in0 --input-group 239.1.1.1 \
+		--outputs ::o1:ttl=300
+	golden refused-unsaved remove --rule-id aa
+	golden refused-unsaved-dry remove --rule-id aa --dry-run
+	golden refused-nothing remove --name aa
+	golden refused-load config load --file good.json5
+	golden refused-check-config config check --file good.json5
+	golden refused-check check
+	golden refused-check-json check --output json
+	golden refused-show show rule zz
+	golden refused-level log-level set --global debug
+	golden refused-unknown stats
+	golden empty-list list
+	golden empty-workers workers
+}
+
+hostile_replies()
+{
+	with hostile
+	golden hostile-list list
+	golden hostile-list-json --output json list
+	golden hostile-verbose -v --output json list
+	golden hostile-ping ping
+	golden hostile-stats stats
+	golden hostile-add add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1
+	golden hostile-check check
+	golden hostile-remove remove --rule-id x
+	golden hostile-status status
+	golden hostile-show show rule x
+	golden hostile-config config show
+	golden hostile-version version
+	with broken
+	golden broken-text ping
+	golden broken-two version
+	golden broken-status status
+	golden broken-array list
+	golden broken-deep workers
+	golden broken-hangup add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1
+	golden broken-hangup-reading stats
+	with silent
+	golden silent-add add --timeout 1 --input-interface in0 --input-group 239.1.1.1 \
+		--outputs ::o1
+	golden silent-ping ping --timeout 1
+}
+
+# The command line is refused before anything is sent.
+usage()
+{
+	local add=(add --input-interface in0 --input-group 239.1.1.1)
+
+	with good
+	golden usage-unknown frobnicate
+	golden usage-second-word config frobnicate
+	golden usage-half config
+	golden usage-option list --frobnicate
+	golden usage-short -x list
+	golden usage-value remove --name
+	golden usage-flag-value add --accept-ttl1=yes
+	golden usage-twice remove --name a --name b
+	golden usage-operand list extra
+	golden usage-no-operand show rule
+	golden usage-remove remove
+	golden usage-remove-both remove --name a --rule-id b
+	golden usage-add add
+	golden usage-add-no-output "${add[@]}"
+	golden usage-port "${add[@]}" --input-port http --outputs ::o1
+	golden usage-outputs "${add[@]}" --outputs 239.2.2.2
+	golden usage-outputs-port "${add[@]}" --outputs 239.2.2.2:x:o1
+	golden usage-outputs-empty "${add[@]}" --outputs ::o1,
+	golden usage-output-key "${add[@]}" --output group=239.2.2.2,tll=8
+	golden usage-output-pair "${add[@]}" --output 239.2.2.2
+	golden usage-output-twice "${add[@]}" --output port=1,port=2
+	golden usage-format list --output xml
+	golden usage-timeout list --timeout 0
+	golden usage-both --instance x list
+	golden usage-level log-level set --facility egress
+	golden usage-file config load --file missing.json5
+	golden usage-directory config load --file .
+	head -c 9000000 /dev/zero | tr '\0' ' ' >"$dir/big.json5"
+	golden usage-big config check --file big.json5
+	printf '{}\0' >"$dir/nul.json5"
+	golden usage-nul config check --file nul.json5
+	golden help help
+	golden help-option --help
+	golden help-add help add
+	golden help-config-load config load --help
+	golden help-unknown help frobnicate
+	golden version-option --version
+}
+
+# Runs mcrctl without the socket path of golden, as somebody else where as_other says so.
+as_other=()
+plain()
+{
+	timeout 20 "${as_other[@]}" "$mcrctl" "$@" >"$dir/out" 2>"$dir/err"
+	local status=$?
+	{
+		printf 'mcrctl'
+		printf ' %q' "$@"
+		printf '\nstatus %d\n' "$status"
+		cat "$dir/out" "$dir/err"
+	} | sed "s|$dir|DIR|g" >"$dir/got"
+}
+
+sockets()
+{
+	stop_fake
+	rm -f "$sock"
+	plain --socket-path "$sock" ping; compare unreachable-missing
+	plain --instance no-such-instance ping; compare unreachable-instance
+	plain --instance a/b ping; compare unreachable-name
+	plain --socket-path "$(printf '%0200d' 0)" ping; compare unreachable-long
+	with good
+	kill -9 "$fake" && wait "$fake" 2>/dev/null
+	fake=
+	plain --socket-path "$sock" ping; compare unreachable-stale
+	sock=$dir/mcrd-ro.sock
+	with good
+	rm "$dir/mcrd.sock"
+	plain --socket-path "$dir/mcrd.sock" ping; compare readonly-reads
+	plain --socket-path "$dir/mcrd.sock" remove --name x; compare readonly-changes
+	others
+}
+
+# A user whom only the read-only socket lets in.
+others()
+{
+	local mcrctl=$dir/mcrctl
+
+	if [ "$(id -u)" -ne 0 ]; then
+		cases=$((cases + 1))
+		echo "ok $cases - others # SKIP only root can become another user"
+		return
+	fi
+	cp "$program" "$mcrctl"
+	chmod 0755 "$dir" && chmod 0666 "$sock"
+	sock=$dir/mcrd.sock
+	with good
+	chmod 0600 "$sock"
+	as_other=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	plain --socket-path "$sock" remove --name x; compare other-changes
+	rm "$dir/mcrd-ro.sock"
+	plain --socket-path "$sock" ping; compare other-without-readonly
+	sock=$dir/mcrd-ro.sock
+	with good
+	chmod 0666 "$sock"
+	plain --socket-path "$dir/mcrd.sock" ping; compare other-reads
+	as_other=()
+	rm "$dir/mcrd.sock"
+}
+
+# Tables stay within 100 columns, whatever is in them, and nothing steers a terminal.
+figures()
+{
+	local widest
+
+	widest=$(cat "$here"/expect/{list,stats,workers,check,show-by-name,status,hostile-list,help}* |
+		grep -v -e '^mcrctl' -e '^{' -e '^[<>] ' | LC_ALL=C.UTF-8 awk '{ if (length > w) w = length } END { print w }')
+	expect "no line is wider than 100 columns (widest $widest)" [ "$widest" -le 100 ]
+	expect "no control byte is printed" \
+		bash -c "! LC_ALL=C grep -l -P '[\\x00-\\x08\\x0b-\\x1f\\x7f]|\\xc2[\\x80-\\x9f]' '$here'/expect/*"
+}
+
+full_disk()
+{
+	sock=$dir/mcrd.sock
+	with good
+	"$mcrctl" --socket-path "$sock" list >/dev/full 2>"$dir/err"
+	expect "output that cannot be written is an error" [ $? -eq 1 ]
+}
+
+if ! cc -O1 -o "$dir/fake_mcrd" "$root/tests/lib/fake_mcrd.c" -lcjson; then
+	echo "Bail out! tests/lib/fake_mcrd.c does not compile"
+	exit 1
+fi
+tables
+changes
+refusals
+hostile_replies
+usage
+sockets
+figures
+full_disk
+echo "1..$cases"
+[ "$failed" -eq 0 ]

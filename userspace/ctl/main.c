@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* mcrctl: the table of commands, and the way from the command line to one of them. */
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_MS 30000
+
+static const struct ctl_option add_options[] = {
+	{ "input-interface", "IF", true, false, "where the packets come in" },
+	{ "input-group", "G", true, false, "their group, or unicast address" },
+	{ "input-port", "P", false, false, "their UDP port; 0 means any" },
+	{ "input-source", "S", false, false, "only from this source" },
+	{ "input-protocol", "udp|esp", false, false, "… or 17 or 50 (default udp)" },
+	{ "name", "NAME", false, false, "a name of your own" },
+	{ "rule-id", "ID", false, false, "an id of your own; otherwise made from the input" },
+	{ "datapath", "PATH", false, false, "auto, afxdp or afpacket (default auto)" },
+	{ "accept-ttl1", NULL, false, false, "relay packets that arrive with TTL 1, too" },
+	{ "outputs", "LIST", false, true, "G:P:IF[:KEY=VALUE...],..., or ADDRESS:P without IF" },
+	{ "output", "KEY=VALUE,...", false, true,
+	  "group|address, port, interface, ttl, source, dscp" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option remove_options[] = {
+	{ "rule-id", "ID", false, false, "the rule with this id" },
+	{ "name", "NAME", false, false, "… or with this name" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option level_options[] = {
+	{ "global", "LEVEL", false, false,
+	  "for all: emerg, alert, crit, err, warning, notice, info, debug" },
+	{ "facility", "FACILITY", false, false, "for one facility, with --level" },
+	{ "level", "LEVEL", false, false, "its level; default: as the global one" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option load_options[] = {
+	{ "file", "FILE", true, false, "a configuration; - is standard input" },
+	{ "replace", NULL, false, false,
+	  "make it the whole configuration, instead of adding to it" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option check_options[] = {
+	{ "file", "FILE", true, false, "a configuration; - is standard input" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option save_options[] = {
+	{ "file", "FILE", false, false, "where to (default: the file that mcrd started from)" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_verb verbs[] = {
+	{ "status", NULL, NULL, false, cmd_status, "how the daemon is", NULL },
+	{ "list", "list-rules", NULL, false, cmd_list, "the rules and their states", NULL },
+	{ "show rule", NULL, "NAME|ID", false, cmd_show_rule, "all about one rule", NULL },
+	{ "stats", NULL, NULL, false, cmd_stats, "counters of rules, workers and interfaces",
+	  NULL },
+	{ "list-workers", "workers", NULL, false, cmd_workers, "the workers and their states",
+	  NULL },
+	{ "check", NULL, NULL, false, cmd_check, "whether all packets are accounted for", NULL },
+	{ "add", NULL, NULL, true, cmd_add, "add a rule", add_options },
+	{ "remove", NULL, NULL, true, cmd_remove, "remove a rule", remove_options },
+	{ "config show", NULL, NULL, false, cmd_config_show, "the running configuration", NULL },
+	{ "config load", NULL, NULL, true, cmd_config_load, "apply a configuration file",
+	  load_options },
+	{ "config save", NULL, NULL, true, cmd_config_save, "write the running configuration",
+	  save_options },
+	{ "config check", NULL, NULL, false, cmd_config_check, "check a configuration file",
+	  check_options },
+	{ "log-level get", NULL, NULL, false, cmd_log_get, "what is logged", NULL },
+	{ "log-level set", NULL, NULL, true, cmd_log_set, "change what is logged", level_options },
+	{ "ping", NULL, NULL, false, cmd_ping, "whether the daemon answers", NULL },
+	{ "version", NULL, NULL, false, cmd_version, "versions of mcrctl and mcrd", NULL },
+	{ NULL, NULL, NULL, false, NULL, NULL, NULL },
+};
+
+/* Whether the first words are `name`; how many they are goes to *used. */
+static bool words_are(const char *name, int argc, char **argv, int *used)
+{
+	size_t first = strcspn(name, " ");
+
+	if (argc < 1 || strlen(argv[0]) != first || memcmp(argv[0], name, first) != 0)
+		return false;
+	*used = 1;
+	if (!name[first])
+		return true;
+	*used = 2;
+	return argc > 1 && strcmp(argv[1], name + first + 1) == 0;
+}
+
+static const struct ctl_verb *find_verb(int argc, char **argv, int *used)
+{
+	const struct ctl_verb *v;
+
+	for (v = verbs; v->name; v++)
+		if (words_are(v->name, argc, argv, used) ||
+		    (v->alias && words_are(v->alias, argc, argv, used)))
+			return v;
+	return NULL;
+}
+
+/* "config" alone, or "config foo": says which second words there are. */
+static enum ctl_exit no_verb(int argc, char **argv)
+{
+	char choices[256] = "";
+	size_t len = 0, first = strlen(argv[0]);
+	const struct ctl_verb *v;
+
+	for (v = verbs; v->name; v++)
+		if (strncmp(v->name, argv[0], first) == 0 && v->name[first] == ' ')
+			len += (size_t)snprintf(choices + len, sizeof(choices) - len, "%s%s",
+						len ? ", " : "", v->name + first + 1);
+	if (len && argc > 1)
+		return ctl_fail(CTL_USAGE, "there is no '%s %s'; there is: %s", argv[0], argv[1],
+				choices);
+	if (len)
+		return ctl_fail(CTL_USAGE, "%s wants one of: %s", argv[0], choices);
+	return ctl_fail(CTL_USAGE, "there is no command '%s'; mcrctl help lists them", argv[0]);
+}
+
+static enum ctl_exit help(int argc, char **argv)
+{
+	const struct ctl_verb *verb;
+	int used;
+
+	if (argc == 0) {
+		help_print_all(verbs);
+		return CTL_OK;
+	}
+	verb = find_verb(argc, argv, &used);
+	if (!verb)
+		return no_verb(argc, argv);
+	if (used < argc)
+		return ctl_fail(CTL_USAGE, "help takes one command, and '%s' is more", argv[used]);
+	help_print_verb(verb);
+	return CTL_OK;
+}
+
+static enum ctl_exit run(struct ctl *ctl, int argc, char **argv)
+{
+	static char *status[] = { "status" };
+	struct ctl_args args;
+	enum ctl_exit result;
+	int used = 0;
+
+	if (argc > 0 && strcmp(argv[0], "--version") == 0) {
+		puts("mcrctl " MCR_VERSION);
+		return CTL_OK;
+	}
+	if (argc > 0 && strcmp(argv[0], "help") == 0)
+		return help(argc - 1, argv + 1);
+	if (argc == 0 && ctl->wants_help)
+		return help(0, NULL);
+	ctl->verb = argc > 0 ? find_verb(argc, argv, &used) : find_verb(1, status, &used);
+	if (!ctl->verb)
+		return no_verb(argc, argv);
+	used = argc > 0 ? used : 0;
+	if (!args_read(ctl, &args, argc - used, argv + used)) {
+		result = CTL_USAGE;
+	} else if (ctl->wants_help) {
+		help_print_verb(ctl->verb);
+		result = CTL_OK;
+	} else {
+		result = ctl->verb->run(ctl, &args);
+	}
+	args_free(&args);
+	return result;
+}
+
+/* For cJSON, so that none of its many allocations can fail unnoticed and leave a member out. */
+static void *allocate(size_t size)
+{
+	void *memory = malloc(size);
+
+	if (!memory) {
+		ctl_fail(CTL_REFUSED, "out of memory");
+		exit(CTL_REFUSED);
+	}
+	return memory;
+}
+
+int main(int argc, char **argv)
+{
+	cJSON_Hooks hooks = { .malloc_fn = allocate, .free_fn = free };
+	struct ctl ctl = { .timeout_ms = TIMEOUT_MS };
+	enum ctl_exit status = CTL_USAGE;
+	int at;
+
+	cJSON_InitHooks(&hooks);
+	at = args_read_globals(&ctl, argc, argv);
+	if (at >= 0)
+		status = run(&ctl, argc - at, argv + at);
+	mcr_client_close(ctl.client);
+	if ((fflush(stdout) || ferror(stdout)) && status == CTL_OK)
+		status = ctl_fail(CTL_REFUSED, "cannot write the output: %s", strerror(errno));
+	return status;
+}
