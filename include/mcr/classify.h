@@ -7,9 +7,15 @@
 #pragma once
 
 #include <linux/if_ether.h>
+#if defined(__bpf__)
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/udp.h>
+#else
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+#endif
 
 #include "mcr/abi.h"
 
@@ -28,6 +34,23 @@
 #define MCR_HDR_UDP (ETH_HLEN + 20 + 8) /* headers of a frame that can be relayed: no IP options */
 #define MCR_HDR_IP (ETH_HLEN + 20)
 
+/*
+ * Headers as they lie behind 14 bytes of Ethernet. In userspace frames begin anywhere, and a plain
+ * struct would promise the compiler an alignment; in the kernel they begin where the verifier and
+ * the drivers see to it.
+ */
+#if defined(__bpf__)
+#define mcr_anywhere
+#else
+#define mcr_anywhere __attribute__((packed))
+#endif
+struct mcr_ip {
+	struct iphdr h;
+} mcr_anywhere;
+struct mcr_udp {
+	struct udphdr h;
+} mcr_anywhere;
+
 /* The part of a frame that rules and outputs look at. Addresses in network order. */
 struct mcr_flow {
 	__be32 group, source;
@@ -44,7 +67,7 @@ struct mcr_flow {
 mcr_inline int mcr_classify_l3(const void *frame, const void *end, struct mcr_flow *flow)
 {
 	const struct ethhdr *eth = frame;
-	const struct iphdr *ip = (const void *)(eth + 1);
+	const struct mcr_ip *ip = (const void *)(eth + 1);
 
 	if ((const void *)(eth + 1) > end)
 		return MCR_V_not_ip4;
@@ -52,15 +75,15 @@ mcr_inline int mcr_classify_l3(const void *frame, const void *end, struct mcr_fl
 		return MCR_V_vlan;
 	if (eth->h_proto != mcr_be16(ETH_P_IP))
 		return MCR_V_not_ip4;
-	if ((const void *)(ip + 1) > end || ip->version != 4 || ip->ihl < 5)
+	if ((const void *)(ip + 1) > end || ip->h.version != 4 || ip->h.ihl < 5)
 		return MCR_V_malformed;
-	if (ip->protocol == IPPROTO_IGMP || ip->protocol == IPPROTO_PIM ||
-	    (ip->daddr & mcr_be32(0xffffff00)) == mcr_be32(0xe0000000))
+	if (ip->h.protocol == IPPROTO_IGMP || ip->h.protocol == IPPROTO_PIM ||
+	    (ip->h.daddr & mcr_be32(0xffffff00)) == mcr_be32(0xe0000000))
 		return MCR_V_control;
-	if (ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_ESP)
+	if (ip->h.protocol != IPPROTO_UDP && ip->h.protocol != IPPROTO_ESP)
 		return MCR_V_not_relayed;
-	flow->group = ip->daddr;
-	flow->protocol = ip->protocol;
+	flow->group = ip->h.daddr;
+	flow->protocol = ip->h.protocol;
 	return MCR_V__COUNT;
 }
 
@@ -79,34 +102,34 @@ mcr_inline int mcr_is_unicast(__be32 addr)
 mcr_inline int mcr_classify_l4(const void *frame, const void *end, __u32 frame_len,
 			       struct mcr_flow *flow)
 {
-	const struct iphdr *ip = frame + ETH_HLEN;
-	const struct udphdr *udp = (const void *)(ip + 1);
+	const struct mcr_ip *ip = (const void *)((const struct ethhdr *)frame + 1);
+	const struct mcr_udp *udp = (const void *)(ip + 1);
 	__u32 ip_len;
 
 	if ((const void *)(ip + 1) > end)
 		return MCR_V_malformed;
-	if (ip->ihl != 5)
+	if (ip->h.ihl != 5)
 		return MCR_V_ip_options;
-	ip_len = mcr_be16(ip->tot_len);
+	ip_len = mcr_be16(ip->h.tot_len);
 	if (ip_len < sizeof(*ip) || ip_len > frame_len - ETH_HLEN)
 		return MCR_V_malformed;
-	if (ip->frag_off & mcr_be16(0x3fff)) /* more fragments, or an offset */
+	if (ip->h.frag_off & mcr_be16(0x3fff)) /* more fragments, or an offset */
 		return MCR_V_fragment;
-	if (!mcr_is_unicast(ip->saddr))
+	if (!mcr_is_unicast(ip->h.saddr))
 		return MCR_V_bad_source;
-	flow->source = ip->saddr;
+	flow->source = ip->h.saddr;
 	flow->ip_len = ip_len;
-	flow->ttl = ip->ttl;
-	flow->tos = ip->tos;
-	flow->df = (ip->frag_off & mcr_be16(0x4000)) != 0;
+	flow->ttl = ip->h.ttl;
+	flow->tos = ip->h.tos;
+	flow->df = (ip->h.frag_off & mcr_be16(0x4000)) != 0;
 	flow->sport = 0;
 	flow->dport = 0;
-	if (ip->protocol != IPPROTO_UDP)
+	if (ip->h.protocol != IPPROTO_UDP)
 		return MCR_V__COUNT;
-	if ((const void *)(udp + 1) > end || mcr_be16(udp->len) != ip_len - sizeof(*ip) ||
+	if ((const void *)(udp + 1) > end || mcr_be16(udp->h.len) != ip_len - sizeof(*ip) ||
 	    ip_len < sizeof(*ip) + sizeof(*udp))
 		return MCR_V_malformed;
-	flow->sport = udp->source;
-	flow->dport = udp->dest;
+	flow->sport = udp->h.source;
+	flow->dport = udp->h.dest;
 	return MCR_V__COUNT;
 }

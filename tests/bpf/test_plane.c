@@ -387,6 +387,11 @@ static void a_link_forced_off_is_noticed_and_can_be_put_back(void **state)
 	assert_int_equal(plane_attach(p, ifindex, "v0", &info, NULL), 0);
 	assert_true(plane_is_attached(p, "v0", ifindex));
 	assert_int_equal(program_on("v0"), own_program(p));
+	fd = bpf_obj_get(LAB_PINS "/links/v0");
+	assert_true(fd >= 0);
+	plane_detach(p, "v0"); /* though somebody else holds it open */
+	assert_int_equal(program_on("v0"), 0);
+	close(fd);
 	plane_close(p);
 }
 

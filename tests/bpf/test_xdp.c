@@ -627,7 +627,7 @@ static void expect_segments(uint32_t gso_segs, uint32_t gso_size, uint64_t datag
 static void merged_datagrams_are_counted_one_by_one(void **state)
 {
 	expect_segments(0, 0, 1);
-	expect_segments(3, 1000, 3);
+	expect_segments(5, 1000, 5); /* the kernel's own count is believed */
 	expect_segments(0, 1000, 3);
 	expect_segments(0, 2999, 2);
 	expect_segments(0, 3000, 1);

@@ -170,7 +170,7 @@ static int link_renew(struct plane *p, struct plane_link *link, uint32_t ifindex
 	err = link_info(link->fd, &info);
 	if (!err)
 		err = bpf_xdp_query((int)ifindex, 0, &query);
-	if (!err && (query.attach_mode != XDP_ATTACHED_DRV || query.drv_prog_id != info.prog_id))
+	if (!err && query.drv_prog_id != info.prog_id)
 		err = -ESTALE;
 	if (!err)
 		err = bpf_link_update(link->fd, bpf_program__fd(p->skel->progs.mcr_xdp), NULL);
