@@ -5,22 +5,24 @@
 #include <sys/types.h>
 
 #define CHANNEL_FD 3 /* what a role finds its channel at */
-#define CHANNEL_FDS_MAX 8
+#define CHANNEL_FDS_MAX 24
 
 struct child {
 	pid_t pid;
 	int pidfd;      /* readable when it has ended */
 	int channel;    /* SOCK_SEQPACKET, non-blocking, our end */
+	int status;     /* as of waitpid; valid after spawn_end */
 };
 
 /* Runs /proc/self/exe with `argv`. Every descriptor but 0–2 and the channel is closed in it. The
- * child dies with this process. 0 or -errno. */
+ * child dies with this process. 0 or -errno; when the exec itself fails, the child ends with 127. */
 int spawn_role(struct child *out, const char *const *argv);
 
 /* Closes the descriptors and reaps; kills first when it still runs. Empty is fine. */
 void spawn_end(struct child *c);
 
-/* One message with up to CHANNEL_FDS_MAX descriptors. -EAGAIN when the channel is full. */
+/* One message with up to CHANNEL_FDS_MAX descriptors. -EAGAIN when the channel is full,
+ * -EPIPE when the other side has ended. */
 int channel_send(int channel, const void *msg, size_t len, const int *fds, unsigned n_fds);
 
 /* Length, 0 at the end of the channel, -EAGAIN, -EMSGSIZE when the message was cut. Descriptors
