@@ -23,6 +23,10 @@ int sandbox_lock_worker(struct diag *d);
 /* The uid and gid that workers run as: user "mcr-worker" or "nobody". */
 void sandbox_worker_ids(uid_t *uid, gid_t *gid);
 
-/* Main: keeps the named capabilities only (NET_ADMIN, NET_RAW, BPF, PERFMON, IPC_LOCK, SETUID,
- * SETGID, SYS_ADMIN only until bpffs is there, …). */
+/*
+ * Main, last thing of start-up: keeps NET_ADMIN, NET_RAW, BPF, PERFMON (the relay), and IPC_LOCK,
+ * SYS_RESOURCE, SETUID, SETGID, SETPCAP, KILL (starting, confining and ending workers), in the
+ * bounding set too. What needs more (SYS_ADMIN to mount a bpffs, CHOWN for the group of the control
+ * socket, reading files of other users) must be done before.
+ */
 int sandbox_main(struct diag *d);
