@@ -208,6 +208,8 @@ static const struct refusal refusals[] = {
 	{ "\"\\u0000\"", 0, E_PROTO, 1, 2 },
 	{ "\"\\0\"", 0, E_PROTO, 1, 2 },
 	{ "\"\x01\"", 0, E_PROTO, 1, 2 },
+	{ "\"\\\0\"", 4, E_PROTO, 1, 2 },
+	{ "\"\\\x01\"", 0, E_PROTO, 1, 2 },
 	{ "\"\0\"", 3, E_PROTO, 1, 2 },
 	{ "\0", 1, E_PROTO, 1, 1 },
 	{ "[1,\0]", 5, E_PROTO, 1, 4 },

@@ -254,9 +254,10 @@ static bool escape_take(struct parser *ps)
 	case '\n':
 		return true;
 	}
-	if (c >= '0' && c <= '9')
-		return refuse(ps, start, E_PROTO, "an escape cannot be a digit");
-	hit = c ? strchr(from, c) : NULL;
+	if ((c >= '0' && c <= '9') || ((unsigned char)c < 0x20 && c != '\t'))
+		return refuse(ps, start, E_PROTO,
+			      "a backslash cannot stand before a digit or a control character");
+	hit = strchr(from, c);
 	return put_byte(ps, (unsigned char)(hit ? to[hit - from] : c));
 }
 
