@@ -119,16 +119,16 @@ static void readonly_path_has_its_mark_before_the_ending(void **state)
 	assert_int_equal(mcr_client_readonly_path("/run/mcr/a.sock", ro), 0);
 	assert_string_equal(ro, "/run/mcr/a-ro.sock");
 	assert_int_equal(mcr_client_readonly_path("/tmp/ctl", ro), 0);
-	assert_string_equal(ro, "/tmp/ctl-ro");
+	assert_string_equal(ro, "/tmp/ctl-ro.sock");
 	memset(longest, 'a', sizeof(longest));
-	longest[MCR_CLIENT_PATH_MAX - 1 - 3] = '\0';
+	longest[MCR_CLIENT_PATH_MAX - 1 - 8] = '\0';
 	assert_int_equal(mcr_client_readonly_path(longest, ro), 0);
 	assert_int_equal(strlen(ro), MCR_CLIENT_PATH_MAX - 1);
-	longest[MCR_CLIENT_PATH_MAX - 1 - 3] = 'a';
-	longest[MCR_CLIENT_PATH_MAX - 1 - 2] = '\0';
+	longest[MCR_CLIENT_PATH_MAX - 1 - 8] = 'a';
+	longest[MCR_CLIENT_PATH_MAX - 1 - 7] = '\0';
 	assert_int_equal(mcr_client_readonly_path(longest, ro), -ENAMETOOLONG);
 	longest[sizeof(longest) - 1] = '\0';
-	longest[MCR_CLIENT_PATH_MAX - 1 - 2] = 'a';
+	longest[MCR_CLIENT_PATH_MAX - 1 - 7] = 'a';
 	assert_int_equal(mcr_client_readonly_path(longest, ro), -ENAMETOOLONG);
 }
 

@@ -80,11 +80,11 @@ int mcr_client_readonly_path(const char *path, char readonly[MCR_CLIENT_PATH_MAX
 	size_t len = strlen(path), stem = len;
 	int n;
 
-	if (len >= sizeof(ending) - 1 && strcmp(path + len - (sizeof(ending) - 1), ending) == 0)
+	if (len > sizeof(ending) - 1 && strcmp(path + len - (sizeof(ending) - 1), ending) == 0)
 		stem -= sizeof(ending) - 1;
 	if (len >= MCR_CLIENT_PATH_MAX)
 		return -ENAMETOOLONG;
-	n = snprintf(readonly, MCR_CLIENT_PATH_MAX, "%.*s-ro%s", (int)stem, path, path + stem);
+	n = snprintf(readonly, MCR_CLIENT_PATH_MAX, "%.*s-ro%s", (int)stem, path, ending);
 	return n < MCR_CLIENT_PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 

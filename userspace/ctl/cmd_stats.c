@@ -115,7 +115,7 @@ static void stats_workers(const cJSON *workers)
 		{ "DUE", true },     { "SENT", true },	{ "DROPS", false },
 	};
 	static const char *const counts[] = { "dequeued", "matched", "due", "sent" };
-	static const char *const losses[] = { "rx_dropped", "ring_full", "lost_at_restart" };
+	static const char *const losses[] = { "rx_dropped", "ring_full" };
 	struct table *t = table_new(columns, COUNT_OF(columns));
 	const cJSON *worker;
 	bool has_drops;
@@ -169,19 +169,24 @@ static void stats_interfaces(const cJSON *interfaces)
 	};
 	struct table *t = table_new(columns, COUNT_OF(columns));
 	const cJSON *i, *packet, *device;
+	const char *name;
 	char at[64];
 
 	cJSON_ArrayForEach (i, interfaces) {
 		snprintf(at, sizeof(at), "xdp %s", json_text(i, "xdp_mode"));
-		stats_stage(t, json_text(i, "name"), at, json_number(i, "seen"),
-			    json_member(i, "verdicts"));
+		name = json_text(i, "name");
+		if (json_member(i, "seen")) { /* it is an input */
+			stats_stage(t, name, at, json_number(i, "seen"),
+				    json_member(i, "verdicts"));
+			name = "";
+		}
 		packet = json_member(i, "packet_socket");
 		if (cJSON_IsObject(packet))
 			stats_stage(t, "", "packet socket", json_number(packet, "seen"),
 				    json_member(packet, "verdicts"));
 		device = json_member(i, "device");
 		if (cJSON_IsObject(device))
-			stats_stage(t, "", "device", json_number(device, "rx_packets"), device);
+			stats_stage(t, name, "device", json_number(device, "rx_packets"), device);
 		if (*json_text(i, "xdp_note"))
 			stats_note(t, json_text(i, "xdp_note"));
 	}
