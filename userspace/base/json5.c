@@ -513,7 +513,7 @@ static bool child_take(struct parser *ps, uint32_t parent, uint32_t *last)
 {
 	struct json5_node *nodes = ps->doc->nodes;
 	bool is_member = nodes[parent].type == JSON5_OBJECT;
-	uint32_t key = 0, key_len = 0, child;
+	uint32_t key = 0, key_len = 0, child = 0;
 
 	if (is_member) {
 		if (nodes[parent].count == JSON5_MEMBERS_MAX)
