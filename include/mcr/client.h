@@ -25,11 +25,15 @@
 extern "C" {
 #endif
 
-#define MCR_CLIENT_INSTANCE  "mcrd"	 /* the instance meant by NULL */
-#define MCR_CLIENT_RUN_DIR   "/run/mcr"	 /* where instances have their sockets */
-#define MCR_CLIENT_PATH_MAX  108	 /* longest socket path, with its NUL */
-#define MCR_CLIENT_REPLY_MAX (64u << 20) /* longest reply that is accepted, unless set otherwise   \
-					  */
+/* The instance meant by NULL, and where instances have their sockets. */
+#define MCR_CLIENT_INSTANCE "mcrd"
+#define MCR_CLIENT_RUN_DIR  "/run/mcr"
+
+/* Longest socket path, with its NUL. */
+#define MCR_CLIENT_PATH_MAX 108
+
+/* Longest reply that is accepted, unless set otherwise. */
+#define MCR_CLIENT_REPLY_MAX (64u << 20)
 
 /* One connection to one daemon. */
 struct mcr_client;

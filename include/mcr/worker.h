@@ -4,7 +4,7 @@
  * ledger, a shared page range that the worker alone writes. Internal, not installed; both ends are
  * the same binary, so there is no version.
  *
- *   main → worker:  SETUP (ring sockets attached) · OUTPUT… · RULE… · LEVEL
+ *   main → worker:  SETUP (ring sockets attached) · SOCKET… · RULE… · LEVEL · START · …
  *   worker → main:  READY · FAILED (a sentence)
  *
  * Order is what makes a change safe: main sends RULE before it writes the BPF map, and removes
@@ -17,11 +17,13 @@
 
 #include "mcr/abi.h"
 
-#define WORKER_QUEUES_MAX 16  /* ingress sockets of one worker */
-#define WORKER_OUTPUTS 65536  /* output slots of an instance */
+#define WORKER_QUEUES_MAX 16	/* ingress sockets of one worker */
+#define WORKER_CHUNK	  2048	/* bytes of a packet buffer; a longer frame takes several */
+#define WORKER_OUTPUTS	  65536 /* output slots of an instance */
 
 enum worker_msg_kind {
-	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger memfd, then one socket per queue */
+	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger, a socket for each queue, and for
+	                  AF_XDP the memory of each queue's buffers */
 	WM_RULE,       /* struct wm_rule; descriptors: none */
 	WM_SOCKET,     /* struct wm_socket; one descriptor: an egress socket */
 	WM_LEVEL,      /* struct wm_level */
@@ -31,62 +33,62 @@ enum worker_msg_kind {
 };
 
 struct wm_header {
-	uint32_t kind;     /* enum worker_msg_kind */
-	uint32_t size;     /* of the whole record */
+	uint32_t kind; /* enum worker_msg_kind */
+	uint32_t size; /* of the whole record */
 };
 
 struct wm_setup {
 	struct wm_header h;
-	uint8_t ingress;   /* enum mcr_datapath */
-	uint8_t is_generic;
+	uint8_t ingress; /* enum mcr_datapath */
+	uint8_t pad;
 	uint16_t n_queues;
-	int32_t core;      /* to be pinned to, −1 = none */
-	uint32_t ifindex, mtu;
-	uint32_t frames;   /* packet buffers of each queue */
+	int32_t core; /* to be pinned to, −1 = none */
+	uint32_t ifindex;
+	uint32_t frames; /* packet buffers of each queue; a power of two */
+	int32_t fanout;	 /* AF_PACKET: group that shares the flows, −1 = this worker alone */
 	uint16_t queues[WORKER_QUEUES_MAX];
 	char interface[16];
 };
 
 enum egress_kind {
 	EGRESS_PACKET = 1, /* AF_PACKET with virtio_net_hdr: the worker builds the whole frame */
-	EGRESS_UDP,        /* connected UDP socket: the kernel routes; UDP_SEGMENT */
-	EGRESS_RAW,        /* raw IP socket: the kernel routes; the worker builds the IP header */
+	EGRESS_UDP,	   /* UDP socket: the kernel routes; UDP_SEGMENT */
+	EGRESS_RAW,	   /* raw IP socket: the kernel routes; the worker builds the IP header */
 };
 
 /* Sockets are named by main and shared by outputs. An unknown name replaces nothing: last wins. */
 struct wm_socket {
 	struct wm_header h;
-	uint32_t socket;   /* name; < WORKER_OUTPUTS */
-	uint32_t is_gone;  /* 1: close it, no descriptor attached */
+	uint32_t socket;  /* name; < WORKER_OUTPUTS */
+	uint32_t is_gone; /* 1: close it, no descriptor attached */
 };
 
 struct wm_output {
-	uint32_t output;   /* ledger row */
-	uint32_t socket;       /* frames with DF clear, and everything that is not UDP egress */
-	uint32_t socket_df;    /* UDP egress: for datagrams with DF set */
-	uint8_t kind;      /* enum egress_kind */
-	uint8_t ttl;       /* 0 = decrement */
-	int8_t dscp;       /* −1 = keep */
+	uint32_t output;    /* ledger row */
+	uint32_t socket;    /* frames with DF clear, and everything that is not UDP egress */
+	uint32_t socket_df; /* UDP egress: for datagrams with DF set */
+	uint8_t kind;	    /* enum egress_kind */
+	uint8_t ttl;	    /* 0 = decrement */
+	int8_t dscp;	    /* −1 = keep */
 	uint8_t keeps_source;
-	uint8_t can_segment;   /* GSO is worth using on this output */
-	uint8_t drops_consumed;/* device without qdisc that segments in software: what it refuses it
-	                          counts itself, segment by segment (docs/accounting.md) */
+	uint8_t can_segment;	/* GSO is worth using on this output */
+	uint8_t drops_consumed; /* device without qdisc that segments in software: what it refuses
+				   it counts itself, segment by segment (docs/accounting.md) */
 	uint8_t is_up;
 	uint8_t pad;
-	uint16_t port;     /* host order, 0 = keep */
+	uint16_t port; /* host order, 0 = keep */
 	uint16_t mtu;
-	uint32_t source;   /* network order, unless keeps_source */
-	uint32_t group;    /* network order */
+	uint32_t source; /* network order, unless keeps_source */
+	uint32_t group;	 /* network order */
 	uint8_t dst_mac[6], src_mac[6];
 };
 
 struct wm_rule {
 	struct wm_header h;
 	struct mcr_rule_key key;
-	uint32_t rule;     /* dense index */
-	uint32_t fresh;    /* 1: rows of the rule and its outputs start at zero */
+	uint32_t rule; /* ledger row */
 	uint16_t n_outputs;
-	uint8_t is_gone;   /* 1: forget the key */
+	uint8_t is_gone; /* 1: forget the key */
 	uint8_t accept_ttl1;
 	struct wm_output outputs[]; /* n_outputs */
 };
@@ -111,43 +113,46 @@ struct wm_failed {
 	X(ttl, "its TTL would have reached zero")                                                  \
 	X(down, "the output's interface is down or gone")                                          \
 	X(unreachable, "no route, or the receiver refused it")                                     \
-	X(error, "any other refusal by the kernel")
+	X(error, "any other refusal by the kernel")                                                \
+	X(crash, "its worker died before it was sent")
 
 enum copy_drop {
 #define X(name, text) COPY_DROP_##name,
 	COPY_DROPS(X)
 #undef X
-	COPY_DROP__COUNT,
+		COPY_DROP__COUNT,
 };
 
-/* What became of a datagram that a worker took from its ring but did not match. */
+/* What became of a datagram that a worker took from its ring but did not relay. */
 #define FRAME_DROPS(X)                                                                             \
 	X(rule_gone, "its rule was removed while it waited")                                       \
 	X(checksum, "its UDP checksum is wrong")                                                   \
 	X(malformed, "the headers contradict the frame")                                           \
-	X(truncated, "longer than the ring can hold")
+	X(truncated, "longer than the ring can hold")                                              \
+	X(crash, "its worker died while it held it, or with it in the ring")
 
 enum frame_drop {
 #define X(name, text) FRAME_DROP_##name,
 	FRAME_DROPS(X)
 #undef X
-	FRAME_DROP__COUNT,
+		FRAME_DROP__COUNT,
 };
 
-/* One worker's totals; published as a whole at the end of each batch. Unit: datagrams, bytes of
- * UDP payload (of IP payload for ESP). */
+/*
+ * The ledger: counters that the worker alone writes, in place, as things happen; mcrd reads them
+ * at any time and finishes them when the worker has died (what it held goes to `crash`). Unit:
+ * datagrams; bytes are UDP payload (IP payload for ESP). All only grow, but for the gauges.
+ */
 struct ledger_totals {
-	uint64_t dequeued, dequeued_skbs, dequeued_bytes;
+	uint64_t dequeued, dequeued_skbs, bytes;
 	uint64_t frame_drop[FRAME_DROP__COUNT];
 	uint64_t matched;
-	uint64_t due, sent, sent_bytes;
-	uint64_t copy_drop[COPY_DROP__COUNT];
-	uint64_t submitted;             /* sends handed to io_uring */
-	uint64_t completed;             /* … and their completions */
+	uint64_t submitted, completed;	/* sends handed to the kernel, and answered by it */
 	uint64_t rx_dropped, ring_full; /* kernel: XDP_STATISTICS or PACKET_STATISTICS */
-	uint64_t in_ring;               /* waiting in the receive rings right now */
-	uint64_t buffers_total, buffers_free, buffers_fill, buffers_held; /* held: in the batch */
 	uint64_t batches, wakeups;
+	/* gauges, as of the last turn */
+	uint64_t in_ring;
+	uint64_t buffers_total, buffers_fill, buffers_ring, buffers_held;
 };
 
 struct ledger_rule {
@@ -159,11 +164,12 @@ struct ledger_output {
 	uint64_t drop[COPY_DROP__COUNT];
 };
 
-/* The shared range. Rows are touched on first use only, so an idle ledger costs little memory. */
+/* Rows are touched on first use only, so an idle ledger costs little memory. */
 struct ledger {
-	uint64_t sequence;              /* odd while `totals` is being written */
+	uint64_t turn;	       /* odd while a batch is under way */
+	uint64_t applied;      /* messages from main that are in force */
+	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC of the last turn */
 	struct ledger_totals totals;
-	uint64_t heartbeat_ns;          /* CLOCK_MONOTONIC of the last turn of the loop */
 	struct ledger_rule rules[MCR_MAX_RULES];
 	struct ledger_output outputs[WORKER_OUTPUTS];
 };

@@ -5,7 +5,7 @@
 #include <sys/types.h>
 
 #define CHANNEL_FD 3 /* what a role finds its channel at */
-#define CHANNEL_FDS_MAX 24
+#define CHANNEL_FDS_MAX 40
 
 struct child {
 	pid_t pid;

@@ -8,7 +8,7 @@
 #include "engine/resolve.h"
 
 #define UNICAST_TTL 64
-#define ROUTED_MTU 1500 /* what is assumed where the kernel chooses the way */
+#define ROUTED_MTU  1500 /* what is assumed where the kernel chooses the way */
 
 const char *resolve_state_name(enum resolve_state s)
 {
@@ -145,8 +145,7 @@ void resolve_rule(const struct rule *rule, uint8_t multicast_ttl, port_find_fn f
 	out->n_outputs = rule->n_outputs;
 	memset(&out->key, 0, sizeof(out->key));
 	for (unsigned i = 0; i < rule->n_outputs; i++) {
-		resolve_output(rule, &rule->outputs[i], multicast_ttl, find, arg,
-			       &out->outputs[i]);
+		resolve_output(rule, &rule->outputs[i], multicast_ttl, find, arg, &out->outputs[i]);
 		usable += out->outputs[i].state == RESOLVE_ACTIVE;
 	}
 	resolve_input(rule, find, arg, out);

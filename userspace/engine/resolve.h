@@ -14,7 +14,7 @@ struct port_view {
 	uint32_t ifindex, mtu;
 	uint8_t mac[6];
 	bool is_up, is_ethernet, is_loopback, has_udp_gso, has_qdisc;
-	struct ip4 address;        /* primary, 0 = none */
+	struct ip4 address; /* primary, 0 = none */
 };
 
 /* Looks a name up; false when there is no such interface. */
@@ -26,18 +26,18 @@ enum resolve_state { RESOLVE_ACTIVE, RESOLVE_UNRESOLVED, RESOLVE_FAILED };
 
 struct resolved_output {
 	enum resolve_state state;
-	struct wm_output wire;     /* without socket names and ledger row */
-	uint32_t ifindex;          /* 0 = by the kernel's routes */
-	struct ip4 literal;        /* source that the socket is bound to, 0 = none */
+	struct wm_output wire;	     /* without socket names and ledger row */
+	uint32_t ifindex;	     /* 0 = by the kernel's routes */
+	struct ip4 literal;	     /* source that the socket is bound to, 0 = none */
 	char reason[RESOLVE_REASON]; /* "" when all is well */
 };
 
 struct resolved_rule {
 	enum resolve_state state;
-	struct mcr_rule_key key;   /* valid when active */
+	struct mcr_rule_key key; /* valid when active */
 	char reason[RESOLVE_REASON];
 	uint16_t n_outputs;
-	struct resolved_output outputs[RULE_OUTPUTS_MAX];
+	struct resolved_output *outputs; /* room for the rule's outputs, by the caller */
 };
 
 /* `multicast_ttl` is what TTL_DEFAULT means for a group; for a unicast output it means 64. */

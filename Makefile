@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: MIT
+# One file, non-recursive. `make help` lists the targets. MODE=release|debug|asan|cov|fuzz selects
+# flags and the object directory build/<mode>/, so that modes coexist.
+
+MODE ?= release
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /sbin/bpftool) bpftool)
+VERSION := 0.1.0
+
+B := build/$(MODE)
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+ifeq ($(V),1)
+Q :=
+say =
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+# --- flags -----------------------------------------------------------------------------------
+
+warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wcast-qual -Wvla -Wformat=2 -Wimplicit-fallthrough -Wno-unused-parameter
+ifeq ($(WERROR),1)
+warn += -Werror
+endif
+
+cflags.release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
+ldflags.release := -pie -Wl,-z,relro,-z,now
+cflags.debug := -O0 -g3
+cflags.asan := -O1 -g -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
+ldflags.asan := -fsanitize=address,undefined
+cflags.cov := -O0 -g --coverage
+ldflags.cov := --coverage
+cflags.fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+ldflags.fuzz := -fsanitize=address,undefined
+ifeq ($(MODE),fuzz)
+CC := $(CLANG)
+endif
+$(if $(cflags.$(MODE)),,$(error MODE=$(MODE): release, debug, asan, cov or fuzz))
+
+pkgs := libbpf libxdp liburing libmnl libcjson libcap-ng libseccomp
+ifeq ($(filter help clean deps uninstall,$(MAKECMDGOALS)),)
+missing := $(strip $(foreach p,$(pkgs),$(shell pkg-config --exists $(p) || echo $(p))))
+endif
+
+lang := -std=gnu11 -D_GNU_SOURCE -DMCR_VERSION='"$(VERSION)"' -fno-strict-aliasing -fno-common \
+	-ffile-prefix-map=$(CURDIR)=. -Iinclude -Iuserspace -I$(B)
+cflags = $(lang) $(warn) $(cflags.$(MODE)) $(CPPFLAGS) $(CFLAGS)
+ldflags = $(ldflags.$(MODE)) $(LDFLAGS)
+bpf_flags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude \
+	-idirafter /usr/include/$(shell $(CC) -dumpmachine)
+
+# --- components: every source is listed, so that a stray file does not ship --------------------
+
+bpf.src := bpf/mcr_xdp.bpf.c
+gen_bpf.src := tools/mcrgen_live.bpf.c
+
+base.src += userspace/base/cksum.c
+base.src += userspace/base/diag.c
+base.src += userspace/base/ip4.c
+base.src += userspace/base/json5.c
+
+engine.src += userspace/engine/resolve.c
+engine.src += userspace/engine/rule.c
+
+edge.src += userspace/edge/ctlsock.c
+edge.src += userspace/edge/lock.c
+edge.src += userspace/edge/log.c
+edge.src += userspace/edge/loop.c
+edge.src += userspace/edge/membership.c
+edge.src += userspace/edge/netif.c
+edge.src += userspace/edge/notify.c
+edge.src += userspace/edge/sandbox.c
+edge.src += userspace/edge/spawn.c
+edge.src += userspace/edge/statefile.c
+
+plane.src += userspace/plane/plane_link.c
+plane.src += userspace/plane/plane_load.c
+plane.src += userspace/plane/plane_rules.c
+plane.src += userspace/plane/plane_stats.c
+
+worker.src += userspace/worker/batch.c
+worker.src += userspace/worker/egress.c
+worker.src += userspace/worker/frame.c
+worker.src += userspace/worker/header.c
+worker.src += userspace/worker/ingress.c
+worker.src += userspace/worker/ingress_afpacket.c
+worker.src += userspace/worker/ingress_afxdp.c
+worker.src += userspace/worker/table.c
+worker.src += userspace/worker/worker.c
+
+config.src += userspace/daemon/config.c
+config.src += userspace/daemon/config_read.c
+config.src += userspace/daemon/config_rule.c
+config.src += userspace/daemon/config_show.c
+config.src += userspace/daemon/config_value.c
+
+daemon.src += $(config.src)
+daemon.src += userspace/daemon/accounting.c
+daemon.src += userspace/daemon/apply.c
+daemon.src += userspace/daemon/commands.c
+daemon.src += userspace/daemon/main.c
+daemon.src += userspace/daemon/ports.c
+daemon.src += userspace/daemon/rows.c
+daemon.src += userspace/daemon/show.c
+daemon.src += userspace/daemon/sockets.c
+daemon.src += userspace/daemon/supervisor.c
+
+client.src += userspace/ctl/client.c
+ctl.src += userspace/ctl/args.c
+ctl.src += userspace/ctl/cmd_config.c
+ctl.src += userspace/ctl/cmd_rule.c
+ctl.src += userspace/ctl/cmd_stats.c
+ctl.src += userspace/ctl/exchange.c
+ctl.src += userspace/ctl/help.c
+ctl.src += userspace/ctl/main.c
+ctl.src += userspace/ctl/outputs.c
+ctl.src += userspace/ctl/rules.c
+ctl.src += userspace/ctl/table.c
+ctl.src += userspace/ctl/values.c
+
+mcrgen.src += tools/mcrgen.c
+mcrsink.src += tools/mcrsink.c
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+bins := $(addprefix $(B)/bin/,mcrd mcrctl mcrgen mcrsink)
+
+# --- targets -----------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(bins) $(B)/lib/libmcr.a ## build everything (MODE=release|debug|asan|cov|fuzz, V=1 shows commands)
+
+$(B)/bin/mcrd: $(call obj,$(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src))
+$(B)/bin/mcrd: libs = -lbpf -luring -lmnl -lcjson -lcap-ng -lseccomp
+$(B)/bin/mcrctl: $(call obj,$(ctl.src) $(base.src)) $(B)/lib/libmcr.a
+$(B)/bin/mcrctl: libs = -lcjson -lm
+$(B)/bin/mcrgen: $(call obj,$(mcrgen.src) $(base.src))
+$(B)/bin/mcrgen: libs = -lbpf
+$(B)/bin/mcrsink: $(call obj,$(mcrsink.src) $(base.src))
+$(B)/bin/mcrsink: libs =
+
+$(B)/bin/%:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -o $@ $(filter %.o %.a,$^) $(ldflags) $(libs)
+
+$(B)/lib/libmcr.a: $(call obj,$(client.src))
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c | need-libs
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) $(cflags.$*) -MMD -MP -c -o $@ $<
+
+$(B)/%.bpf.o: %.bpf.c | need-libs
+	$(call say,BPF,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(bpf_flags) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+$(B)/%.skel.h: $(B)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@.tmp && mv $@.tmp $@
+
+$(call obj,$(plane.src)): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bpf.src))
+$(call obj,tools/mcrgen.c): $(patsubst %.bpf.c,$(B)/%.skel.h,$(gen_bpf.src))
+
+.PHONY: need-libs
+need-libs:
+ifneq ($(missing),)
+	@echo "missing libraries: $(missing)"
+	@echo "on Debian 12, as root: make deps; elsewhere install the packages listed in tools/deps"
+	@exit 1
+endif
+
+# --- unit tests --------------------------------------------------------------------------------
+# unit.<name>: what tests/unit/test_<name>.c is linked with, and nothing else; unit_libs.<name>:
+# libraries besides cmocka.
+
+unit.cksum := userspace/base/cksum.c
+unit.classify :=
+unit.client := userspace/ctl/client.c
+unit.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
+	userspace/base/json5.c
+unit_libs.config := -lcjson
+unit.ctlsock := userspace/edge/ctlsock.c userspace/edge/loop.c userspace/base/diag.c
+unit.diag := userspace/base/diag.c
+unit.ip4 := userspace/base/ip4.c
+unit.json5 := userspace/base/json5.c userspace/base/diag.c
+unit.lock := userspace/edge/lock.c userspace/base/diag.c
+unit.log := userspace/edge/log.c
+unit.loop := userspace/edge/loop.c
+unit.membership := userspace/edge/membership.c userspace/base/ip4.c
+unit.netif := userspace/edge/netif.c userspace/edge/loop.c userspace/edge/log.c userspace/base/ip4.c
+unit_libs.netif := -lmnl
+unit.notify := userspace/edge/notify.c
+unit.payload :=
+unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
+unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c
+unit_libs.sandbox := -lcap-ng -lseccomp
+unit.spawn := userspace/edge/spawn.c
+unit.statefile := userspace/edge/statefile.c userspace/base/diag.c userspace/base/cksum.c
+
+unit_names := $(sort $(patsubst unit.%,%,$(filter unit.%,$(.VARIABLES))))
+unit_bins := $(addprefix $(B)/tests/,$(unit_names))
+
+define unit_rule
+$(B)/tests/$(1): $(call obj,tests/unit/test_$(1).c $(unit.$(1)))
+$(B)/tests/$(1): libs = -lcmocka $(unit_libs.$(1))
+endef
+$(foreach t,$(unit_names),$(eval $(call unit_rule,$(t))))
+
+$(unit_bins): $(B)/tests/%:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -o $@ $(filter %.o %.a,$^) $(ldflags) $(libs)
+
+.PHONY: unit
+unit: $(unit_bins) ## build and run the unit tests (MODE=asan: under the sanitizers)
+	$(Q)tests/lib/run_unit $(unit_bins)
+
+# --- fuzz --------------------------------------------------------------------------------------
+# fuzz.<name>: what tests/fuzz/fuzz_<name>.c is linked with. New inputs go to build/fuzz/corpus.
+
+FUZZ_SECONDS ?= 30
+
+fuzz.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
+	userspace/base/json5.c
+fuzz_libs.config := -lcjson
+fuzz.json5 := userspace/base/json5.c userspace/base/diag.c
+
+fuzz_names := $(sort $(patsubst fuzz.%,%,$(filter fuzz.%,$(.VARIABLES))))
+
+define fuzz_rule
+$(B)/bin/fuzz_$(1): $(call obj,tests/fuzz/fuzz_$(1).c $(fuzz.$(1)))
+$(B)/bin/fuzz_$(1): libs = -fsanitize=fuzzer $(fuzz_libs.$(1))
+endef
+$(foreach t,$(fuzz_names),$(eval $(call fuzz_rule,$(t))))
+
+.PHONY: fuzz
+ifeq ($(MODE),fuzz)
+fuzz: $(addprefix $(B)/bin/fuzz_,$(fuzz_names))
+	$(Q)tests/lib/run_fuzz $(FUZZ_SECONDS) $^
+else
+fuzz: ## run each fuzz target for FUZZ_SECONDS (30)
+	$(Q)$(MAKE) MODE=fuzz fuzz
+endif
+
+# --- bpf tests: as root; each makes its own namespaces, and 77 means that it cannot run here -----
+
+bpf_tests := test_plane test_xdp
+bpf_test.bin := $(addprefix $(B)/tests/bpf/,$(bpf_tests))
+
+$(bpf_test.bin): %: %.o $(call obj,$(plane.src) userspace/base/diag.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(cflags) -o $@ $^ $(ldflags) -lcmocka -lbpf
+
+$(addsuffix .o,$(bpf_test.bin)): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bpf.src))
+
+.PHONY: bpf-tests
+bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (root)
+	@for t in $^; do $$t || [ $$? = 77 ] || exit 1; done
+
+# --- mcrctl, installation and documents against the programs --------------------------------------
+
+.PHONY: golden
+golden: all ## run mcrctl against a daemon of cardboard; install and uninstall
+	@tests/golden/ctl/run.sh
+	@tests/golden/install/run.sh
+
+.PHONY: check-docs
+check-docs: all ## run every command in the documents (root)
+	@tools/check-docs
+
+# --- install -----------------------------------------------------------------------------------
+# What is written, and which directories had to be made, is recorded in installed_record, and
+# uninstall goes by that. DESTDIR is honoured.
+
+DOCDIR ?= $(PREFIX)/share/doc/mcr
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+installed_record = $(DOCDIR)/installed
+
+# Texts that name the places where things are installed.
+filled := $(addprefix $(B)/filled/,mcr.pc mcrd.service mcrctl.8 mcrd.8 mcrd.conf.5)
+$(B)/filled/mcr.pc: tools/mcr.pc.in
+$(B)/filled/mcrd.service: tools/systemd/mcrd.service
+$(B)/filled/mcrctl.8: docs/man/mcrctl.8
+$(B)/filled/mcrd.8: docs/man/mcrd.8
+$(B)/filled/mcrd.conf.5: docs/man/mcrd.conf.5
+# Made anew each time, because the places may be others than the last time.
+.PHONY: $(filled)
+$(filled):
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@SBINDIR@|$(SBINDIR)|; s|@DOCDIR@|$(DOCDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+# mode:what:where
+install_list = \
+	0755:$(B)/bin/mcrd:$(SBINDIR)/mcrd \
+	0755:$(B)/bin/mcrctl:$(BINDIR)/mcrctl \
+	0644:$(B)/lib/libmcr.a:$(LIBDIR)/libmcr.a \
+	0644:include/mcr/abi.h:$(INCLUDEDIR)/mcr/abi.h \
+	0644:include/mcr/client.h:$(INCLUDEDIR)/mcr/client.h \
+	0644:$(B)/filled/mcr.pc:$(PKGCONFIGDIR)/mcr.pc \
+	0644:$(B)/filled/mcrctl.8:$(MANDIR)/man8/mcrctl.8 \
+	0644:$(B)/filled/mcrd.8:$(MANDIR)/man8/mcrd.8 \
+	0644:$(B)/filled/mcrd.conf.5:$(MANDIR)/man5/mcrd.conf.5 \
+	0644:tools/completion/mcrctl.bash:$(COMPLETIONDIR)/mcrctl \
+	0644:$(B)/filled/mcrd.service:$(UNITDIR)/mcrd.service \
+	0644:tools/systemd/mcr-sysusers.conf:$(SYSUSERSDIR)/mcr.conf \
+	0644:tools/systemd/mcr-tmpfiles.conf:$(TMPFILESDIR)/mcr.conf \
+	0644:docs/examples/mcrd.json5:$(DOCDIR)/mcrd.json5
+
+.PHONY: install
+install: $(B)/bin/mcrd $(B)/bin/mcrctl $(B)/lib/libmcr.a $(filled) ## install under PREFIX (DESTDIR)
+	$(Q)tools/install add "$(DESTDIR)" "$(installed_record)" $(install_list)
+
+.PHONY: uninstall
+uninstall: ## remove exactly what install wrote
+	$(Q)tools/install remove "$(DESTDIR)" "$(installed_record)"
+
+.PHONY: clean
+clean: ## remove build/
+	$(Q)rm -rf build
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+-include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)

@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verbs of the control socket (docs/control-protocol.md): a line of JSON in, a line out. Each
+ * verb is a row of one table; changes build the next configuration and go through relay_commit.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/relay.h"
+#include "edge/log.h"
+#include "edge/statefile.h"
+
+struct request {
+	const struct json5_doc *doc;
+	const struct json5_node *root;
+	const struct ctl_peer *peer;
+	bool dry_run;
+};
+
+typedef int (*command_fn)(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+
+struct command {
+	const char *name;
+	command_fn fn;
+	bool is_change;
+	const char *keys[12]; /* besides command, id, dry_run; NULL entry first = any (AddRule) */
+};
+
+/* --- reading parameters ------------------------------------------------------------------------
+ */
+
+static int param_text(const struct request *q, const char *key, bool is_needed, const char **out,
+		      struct diag *d)
+{
+	const struct json5_node *v = json5_get(q->doc, q->root, key);
+
+	*out = NULL;
+	if (!v)
+		return is_needed ? diag_set(d, -EINVAL, E_MISSING, key, "%s is missing", key) : 0;
+	if (v->type != JSON5_STRING)
+		return diag_set(d, -EINVAL, E_TYPE, key, "%s must be a string, not %s", key,
+				json5_type_name((enum json5_type)v->type));
+	*out = json5_text(q->doc, v);
+	if (strlen(*out) != v->text_len)
+		return diag_set(d, -EINVAL, E_RANGE, key, "%s has a NUL character in it", key);
+	return 0;
+}
+
+static int param_bool(const struct request *q, const char *key, bool *out, struct diag *d)
+{
+	const struct json5_node *v = json5_get(q->doc, q->root, key);
+
+	*out = false;
+	if (v && v->type != JSON5_BOOL)
+		return diag_set(d, -EINVAL, E_TYPE, key, "%s must be true or false, not %s", key,
+				json5_type_name((enum json5_type)v->type));
+	*out = v && v->boolean;
+	return 0;
+}
+
+/* The configuration in a request: `config` as a value, or `config_text` as a file's text. */
+static int param_config(const struct request *q, struct config **out, struct diag *d)
+{
+	const struct json5_node *v = json5_get(q->doc, q->root, "config");
+	const struct json5_node *t = json5_get(q->doc, q->root, "config_text");
+
+	if (!v == !t)
+		return diag_set(d, -EINVAL, E_MISSING, "",
+				"one of config and config_text is wanted, not both");
+	if (v)
+		return config_read_value(out, q->doc, v, "config", d);
+	if (t->type != JSON5_STRING)
+		return diag_set(d, -EINVAL, E_TYPE, "config_text",
+				"config_text must be a string, not %s",
+				json5_type_name((enum json5_type)t->type));
+	return config_read(out, json5_text(q->doc, t), t->text_len, d);
+}
+
+/* --- changes -----------------------------------------------------------------------------------
+ */
+
+/* Commits `next`, which it takes over, and says so in the reply. */
+static int change(struct relay *r, const struct request *q, struct config *next, cJSON *reply,
+		  struct diag *d)
+{
+	cJSON *changes = cJSON_AddArrayToObject(reply, "changes");
+	int err = relay_commit(r, next, q->dry_run, changes, d);
+
+	if (err || q->dry_run) {
+		config_free(next);
+		return err;
+	}
+	relay_persist(r);
+	log_notice(LOG_F_security, "%d changes by uid %u pid %d", cJSON_GetArraySize(changes),
+		   (unsigned)q->peer->uid, (int)q->peer->pid);
+	cJSON_AddBoolToObject(reply, "persisted", r->is_persisted);
+	if (!r->is_persisted)
+		cJSON_AddStringToObject(reply, "persist_error", r->persist_error);
+	return 0;
+}
+
+/* Checks a whole set of rules; the scratch is gone afterwards. */
+static int check_ruleset(const struct config *cfg, struct diag *d)
+{
+	size_t n = 4 * cfg->rules.n + 4;
+	uint32_t *index = calloc(n, sizeof(*index));
+	int err;
+
+	if (!index)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	err = ruleset_check(&cfg->rules, index, n, d);
+	free(index);
+	return err;
+}
+
+static int cmd_add_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	static const char *const also[] = { "command", "id", "dry_run", NULL };
+	struct config *next = NULL;
+	struct rule rule;
+	char id[RULE_ID_LEN];
+	int err = config_read_flat_rule(&rule, q->doc, q->root, also, d);
+
+	if (err)
+		return err;
+	snprintf(id, sizeof(id), "%s", rule.id);
+	next = config_clone(r->config);
+	err = next ? config_take_rule(next, &rule) : -ENOMEM;
+	if (err)
+		diag_set(d, err, E_LIMIT, "", "out of memory");
+	if (!err)
+		err = check_ruleset(next, d);
+	if (err) {
+		rule_free_outputs(&rule);
+		config_free(next);
+		return err;
+	}
+	err = change(r, q, next, reply, d);
+	if (!err) {
+		const struct live_rule *live = relay_find(r, id);
+
+		cJSON_AddStringToObject(reply, "rule_id", id);
+		if (live && !q->dry_run) {
+			cJSON_AddStringToObject(reply, "state",
+						resolve_state_name(live->now.state));
+			cJSON_AddStringToObject(reply, "reason", live->now.reason);
+		}
+	}
+	return err;
+}
+
+static int remove_rule(struct relay *r, const struct request *q, const struct rule *rule,
+		       cJSON *reply, struct diag *d)
+{
+	struct config *next = config_clone(r->config);
+
+	if (!next)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	config_remove_rule(next, rule->id);
+	return change(r, q, next, reply, d);
+}
+
+static int cmd_remove_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	const char *id;
+	int err = param_text(q, "rule_id", true, &id, d);
+	const struct live_rule *live = err ? NULL : relay_find(r, id);
+
+	if (err)
+		return err;
+	if (!live)
+		return diag_set(d, -ENOENT, E_NOT_FOUND, "rule_id", "there is no rule with id '%s'",
+				id);
+	return remove_rule(r, q, live->rule, reply, d);
+}
+
+static int cmd_remove_rule_by_name(struct relay *r, const struct request *q, cJSON *reply,
+				   struct diag *d)
+{
+	const char *name;
+	int err = param_text(q, "name", true, &name, d);
+	const struct rule *rule = err ? NULL : ruleset_find_name(&r->config->rules, name);
+
+	if (err)
+		return err;
+	if (!rule)
+		return diag_set(d, -ENOENT, E_NOT_FOUND, "name", "there is no rule named '%s'",
+				name);
+	return remove_rule(r, q, rule, reply, d);
+}
+
+/* What a merge keeps of the running configuration: all rules that the new text does not name. */
+static int merge(const struct relay *r, struct config *next, struct diag *d)
+{
+	for (size_t i = 0; i < r->config->rules.n; i++) {
+		const struct rule *rule = &r->config->rules.rules[i];
+
+		if (ruleset_find_id(&next->rules, rule->id) ||
+		    (rule->name[0] && ruleset_find_name(&next->rules, rule->name)))
+			continue;
+		if (config_add_rule(next, rule))
+			return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	}
+	return check_ruleset(next, d);
+}
+
+static int cmd_load_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	struct config *next = NULL;
+	bool replace;
+	int err = param_bool(q, "replace", &replace, d);
+
+	if (!err)
+		err = param_config(q, &next, d);
+	if (!err && next->instance[0] && strcmp(next->instance, r->instance) != 0)
+		err = diag_set(d, -EINVAL, E_RANGE, "instance",
+			       "this is instance '%s', the configuration is for '%s'", r->instance,
+			       next->instance);
+	if (!err && !replace)
+		err = merge(r, next, d);
+	if (err) {
+		config_free(next);
+		return err;
+	}
+	return change(r, q, next, reply, d);
+}
+
+static int cmd_check_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	struct config *next = NULL;
+	int err = param_config(q, &next, d);
+	cJSON *errors = cJSON_AddArrayToObject(reply, "errors");
+
+	(void)r;
+	config_free(next);
+	cJSON_AddBoolToObject(reply, "valid", !err);
+	if (err) {
+		cJSON *e = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(e, "error_code", diag_code_name(d->code));
+		cJSON_AddStringToObject(e, "where", d->where);
+		cJSON_AddStringToObject(e, "message", d->what);
+		cJSON_AddNumberToObject(e, "line", d->line);
+		cJSON_AddNumberToObject(e, "column", d->column);
+		cJSON_AddItemToArray(errors, e);
+	}
+	return 0;
+}
+
+static int cmd_save_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	const char *path;
+	cJSON *config;
+	char *text;
+	int err = param_text(q, "path", false, &path, d);
+
+	if (err)
+		return err;
+	if (!path)
+		path = r->paths.config;
+	if (!path[0])
+		return diag_set(d, -EINVAL, E_MISSING, "path",
+				"the daemon was started without a file; say a path");
+	if (path[0] != '/')
+		return diag_set(d, -EINVAL, E_RANGE, "path", "'%s' is no absolute path", path);
+	config = config_show(r->config);
+	text = config ? cJSON_Print(config) : NULL;
+	cJSON_Delete(config);
+	if (!text)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	err = q->dry_run ? 0 : file_replace(path, text, strlen(text), d);
+	free(text);
+	cJSON_AddStringToObject(reply, "path", path);
+	return err;
+}
+
+/* --- questions ---------------------------------------------------------------------------------
+ */
+
+static int cmd_ping(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	unsigned total, ready;
+	char text[64];
+
+	(void)q;
+	(void)d;
+	workers_count(r, &total, &ready);
+	snprintf(text, sizeof(text), "%u/%u workers ready", ready, total);
+	cJSON_AddStringToObject(reply, "message", text);
+	cJSON_AddNumberToObject(reply, "workers", total);
+	cJSON_AddNumberToObject(reply, "workers_ready", ready);
+	return 0;
+}
+
+static int cmd_version(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	char abi[16];
+
+	(void)r;
+	(void)q;
+	(void)d;
+	snprintf(abi, sizeof(abi), "%u.%u", MCR_ABI_MAJOR, MCR_ABI_MINOR);
+	cJSON_AddStringToObject(reply, "version", MCR_VERSION);
+	cJSON_AddNumberToObject(reply, "protocol_version", 1);
+	cJSON_AddStringToObject(reply, "abi", abi);
+	return 0;
+}
+
+static int cmd_status(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	(void)q;
+	(void)d;
+	show_status(r, reply);
+	return 0;
+}
+
+static cJSON *rules_list(struct relay *r, bool with_counters)
+{
+	cJSON *list = cJSON_CreateArray();
+
+	for (size_t i = 0; i < r->config->rules.n; i++) {
+		const struct live_rule *live = relay_find(r, r->config->rules.rules[i].id);
+
+		cJSON_AddItemToArray(list, show_rule(r, live, with_counters));
+	}
+	return list;
+}
+
+static int cmd_list_rules(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	(void)q;
+	(void)d;
+	cJSON_AddItemToObject(reply, "rules", rules_list(r, false));
+	return 0;
+}
+
+static int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	(void)q;
+	(void)d;
+	cJSON_AddItemToObject(reply, "rules", rules_list(r, true));
+	cJSON_AddItemToObject(reply, "workers", show_workers(r, true));
+	cJSON_AddItemToObject(reply, "interfaces", show_interfaces(r));
+	return 0;
+}
+
+static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	const struct live_rule *live = NULL;
+	const struct rule *rule = NULL;
+	const char *id, *name;
+	int err = param_text(q, "rule_id", false, &id, d);
+
+	if (!err)
+		err = param_text(q, "name", false, &name, d);
+	if (!err && !id == !name)
+		err = diag_set(d, -EINVAL, E_MISSING, "", "one of rule_id and name is wanted");
+	if (err)
+		return err;
+	if (name)
+		rule = ruleset_find_name(&r->config->rules, name);
+	live = id ? relay_find(r, id) : rule ? relay_find(r, rule->id) : NULL;
+	if (!live)
+		return diag_set(d, -ENOENT, E_NOT_FOUND, id ? "rule_id" : "name",
+				"there is no rule '%s'", id ? id : name);
+	cJSON_AddItemToObject(reply, "rule", show_rule(r, live, true));
+	cJSON_AddItemToObject(reply, "explanation", show_explanation(r, live));
+	return 0;
+}
+
+static int cmd_list_workers(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	(void)q;
+	(void)d;
+	cJSON_AddItemToObject(reply, "workers", show_workers(r, false));
+	return 0;
+}
+
+static int cmd_check(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	cJSON *list = cJSON_CreateArray();
+	bool holds = account_identities(r, list);
+
+	(void)q;
+	(void)d;
+	cJSON_AddBoolToObject(reply, "holds", holds);
+	cJSON_AddItemToObject(reply, "identities", list);
+	return 0;
+}
+
+static int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	cJSON *config = config_show(r->config);
+
+	(void)q;
+	if (!config)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	cJSON_AddItemToObject(reply, "config", config);
+	return 0;
+}
+
+/* --- log levels --------------------------------------------------------------------------------
+ */
+
+static int param_level(const struct request *q, enum log_level *out, struct diag *d)
+{
+	const char *name;
+	int err = param_text(q, "level", true, &name, d);
+
+	if (!err && log_level_parse(name, out))
+		err = diag_set(d, -EINVAL, E_RANGE, "level",
+			       "'%s' is no level; one of emerg, alert, crit, err, warning, notice, "
+			       "info, debug",
+			       name);
+	return err;
+}
+
+static int cmd_get_levels(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	cJSON *overrides;
+
+	(void)r;
+	(void)q;
+	(void)d;
+	cJSON_AddStringToObject(reply, "global", log_level_name(log_global_level()));
+	overrides = cJSON_AddObjectToObject(reply, "facility_overrides");
+	for (enum log_facility f = 0; f < LOG_F__COUNT; f++)
+		if (log_has_override(f))
+			cJSON_AddStringToObject(overrides, log_facility_name(f),
+						log_level_name(log_level_of(f)));
+	return 0;
+}
+
+static int cmd_set_level(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	enum log_level level;
+	int err = param_level(q, &level, d);
+
+	(void)reply;
+	if (err || q->dry_run)
+		return err;
+	log_set_level(level);
+	workers_levels(r);
+	return 0;
+}
+
+static int cmd_set_facility(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	const char *name, *level_name;
+	enum log_level level = LOG_L_INFO;
+	enum log_facility f;
+	int err = param_text(q, "facility", true, &name, d);
+	bool is_default;
+
+	(void)reply;
+	if (!err && log_facility_parse(name, &f))
+		err = diag_set(d, -EINVAL, E_RANGE, "facility",
+			       "'%s' is no facility; one of supervisor, rules, control, dataplane, "
+			       "ingress, egress, stats, security, network",
+			       name);
+	if (!err)
+		err = param_text(q, "level", true, &level_name, d);
+	if (err)
+		return err;
+	is_default = strcmp(level_name, "default") == 0;
+	if (!is_default)
+		err = param_level(q, &level, d);
+	if (err || q->dry_run)
+		return err;
+	if (is_default)
+		log_clear_facility_level(f);
+	else
+		log_set_facility_level(f, level);
+	workers_levels(r);
+	return 0;
+}
+
+/* --- dispatch ----------------------------------------------------------------------------------
+ */
+
+static const struct command commands[] = {
+	{ "AddRule", cmd_add_rule, true, { NULL } },
+	{ "CheckAccounting", cmd_check, false, { "" } },
+	{ "CheckConfig", cmd_check_config, false, { "config", "config_text" } },
+	{ "GetConfig", cmd_get_config, false, { "" } },
+	{ "GetLogLevels", cmd_get_levels, false, { "" } },
+	{ "GetStats", cmd_stats, false, { "" } },
+	{ "GetStatus", cmd_status, false, { "" } },
+	{ "GetVersion", cmd_version, false, { "" } },
+	{ "ListRules", cmd_list_rules, false, { "" } },
+	{ "ListWorkers", cmd_list_workers, false, { "" } },
+	{ "LoadConfig", cmd_load_config, true, { "config", "config_text", "replace" } },
+	{ "Ping", cmd_ping, false, { "" } },
+	{ "RemoveRule", cmd_remove_rule, true, { "rule_id" } },
+	{ "RemoveRuleByName", cmd_remove_rule_by_name, true, { "name" } },
+	{ "SaveConfig", cmd_save_config, true, { "path" } },
+	{ "SetFacilityLogLevel", cmd_set_facility, true, { "facility", "level" } },
+	{ "SetGlobalLogLevel", cmd_set_level, true, { "level" } },
+	{ "ShowRule", cmd_show_rule, false, { "rule_id", "name" } },
+};
+
+static const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static bool key_is_known(const struct command *c, const char *key)
+{
+	if (strcmp(key, "command") == 0 || strcmp(key, "id") == 0 || strcmp(key, "dry_run") == 0)
+		return true;
+	for (unsigned i = 0; c->keys[i]; i++)
+		if (strcmp(c->keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+static int keys_check(const struct command *c, const struct request *q, struct diag *d)
+{
+	const struct json5_node *m = c->keys[0] ? json5_first(q->doc, q->root) : NULL;
+
+	for (; m; m = json5_next(q->doc, m))
+		if (!key_is_known(c, json5_key(q->doc, m)))
+			return diag_set(d, -EINVAL, E_UNKNOWN_KEY, json5_key(q->doc, m),
+					"%s has no parameter '%.60s'", c->name,
+					json5_key(q->doc, m));
+	return 0;
+}
+
+static int dispatch(struct relay *r, struct request *q, cJSON *reply, struct diag *d)
+{
+	const struct command *c;
+	const char *name;
+	int err = param_text(q, "command", true, &name, d);
+
+	if (!err)
+		err = param_bool(q, "dry_run", &q->dry_run, d);
+	if (err)
+		return err;
+	c = command_find(name);
+	if (!c)
+		return diag_set(d, -EINVAL, E_UNKNOWN_COMMAND, "command",
+				"there is no command '%.60s'", name);
+	if (c->is_change && q->peer->is_readonly)
+		return diag_set(d, -EPERM, E_PERM, "command",
+				"%s changes something; this is the read-only socket", name);
+	err = keys_check(c, q, d);
+	return err ? err : c->fn(r, q, reply, d);
+}
+
+/* The request's id goes back as it came. */
+static void reply_id(const struct json5_doc *doc, const struct json5_node *root, cJSON *reply)
+{
+	const struct json5_node *id = root ? json5_get(doc, root, "id") : NULL;
+
+	if (id && id->type == JSON5_NUMBER)
+		cJSON_AddNumberToObject(reply, "id", id->number);
+	else if (id && id->type == JSON5_STRING)
+		cJSON_AddStringToObject(reply, "id", json5_text(doc, id));
+}
+
+static cJSON *reply_error(const struct json5_doc *doc, const struct json5_node *root,
+			  const struct diag *d)
+{
+	cJSON *reply = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(reply, "status", "error");
+	reply_id(doc, root, reply);
+	cJSON_AddStringToObject(reply, "error_code", diag_code_name(d->code));
+	cJSON_AddStringToObject(reply, "message", d->what);
+	cJSON_AddStringToObject(reply, "where", d->where);
+	if (d->line) {
+		cJSON_AddNumberToObject(reply, "line", d->line);
+		cJSON_AddNumberToObject(reply, "column", d->column);
+	}
+	return reply;
+}
+
+static cJSON *answer(struct relay *r, struct json5_doc *doc, const char *line, size_t len,
+		     const struct ctl_peer *peer)
+{
+	struct request q = { .doc = doc, .peer = peer };
+	struct diag d = { 0 };
+	cJSON *reply;
+	int err = json5_parse(doc, line, len, &d);
+
+	if (err)
+		return reply_error(doc, NULL, &d);
+	q.root = json5_root(doc);
+	if (q.root->type != JSON5_OBJECT) {
+		diag_set(&d, -EINVAL, E_PROTO, "", "a request is an object, not %s",
+			 json5_type_name((enum json5_type)q.root->type));
+		return reply_error(doc, NULL, &d);
+	}
+	reply = cJSON_CreateObject();
+	cJSON_AddStringToObject(reply, "status", "ok");
+	reply_id(doc, q.root, reply);
+	err = dispatch(r, &q, reply, &d);
+	if (!err)
+		return reply;
+	cJSON_Delete(reply);
+	if (err == -ENOMEM && !d.what[0])
+		diag_set(&d, err, E_LIMIT, "", "out of memory");
+	return reply_error(doc, q.root, &d);
+}
+
+void commands_line(void *relay, struct mtime now, struct ctl_client *c, const char *line,
+		   size_t len)
+{
+	struct json5_doc doc = {
+		.cap_nodes = json5_nodes_bound(line, len),
+		.cap_strings = json5_strings_needed(len),
+	};
+	cJSON *reply = NULL;
+	char *text = NULL;
+
+	(void)now;
+	doc.nodes = calloc(doc.cap_nodes, sizeof(*doc.nodes));
+	doc.strings = malloc(doc.cap_strings);
+	if (doc.nodes && doc.strings)
+		reply = answer(relay, &doc, line, len, ctlsock_peer(c));
+	if (reply)
+		text = cJSON_PrintUnformatted(reply);
+	if (text)
+		ctlsock_reply(c, text, strlen(text));
+	else
+		ctlsock_reply(c,
+			      "{\"status\":\"error\",\"error_code\":\"E_LIMIT\","
+			      "\"message\":\"out of memory\"}",
+			      67);
+	free(text);
+	cJSON_Delete(reply);
+	free(doc.nodes);
+	free(doc.strings);
+}

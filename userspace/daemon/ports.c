@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ingress interfaces. A port exists while rules name its interface: the classifier sits on it only
+ * while an active rule wants AF_XDP, workers exist only while a rule needs them, and groups are
+ * joined only while their rule is active. A port keeps its slot, and so its counters, until the
+ * daemon ends.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/relay.h"
+#include "edge/log.h"
+
+struct port *port_find(struct relay *r, const char *name)
+{
+	for (unsigned i = 0; i < MCR_MAX_IFACES; i++)
+		if (strcmp(r->ports[i].name, name) == 0)
+			return &r->ports[i];
+	return NULL;
+}
+
+struct port *port_get(struct relay *r, const char *name)
+{
+	struct port *p = port_find(r, name);
+
+	for (unsigned i = 0; !p && i < MCR_MAX_IFACES; i++) {
+		if (r->ports[i].name[0])
+			continue;
+		p = &r->ports[i];
+		p->slot = i;
+		snprintf(p->name, sizeof(p->name), "%s", name);
+	}
+	if (p)
+		p->n_rules++;
+	return p;
+}
+
+void port_put(struct port *p)
+{
+	/* one that never had a worker has nothing to remember */
+	if (--p->n_rules == 0 && !p->workers && !p->ifindex)
+		p->name[0] = '\0';
+}
+
+bool port_view_of(const void *relay, const char *name, struct port_view *out)
+{
+	const struct relay *r = relay;
+	const struct netif *ni = netif_by_name(r->netifs, name);
+
+	if (!ni)
+		return false;
+	*out = (struct port_view){
+		.ifindex = ni->ifindex,
+		.mtu = ni->mtu,
+		.is_up = ni->is_up,
+		.is_ethernet = ni->is_ethernet,
+		.is_loopback = ni->is_loopback,
+		.has_udp_gso = ni->has_udp_gso,
+		.has_qdisc = ni->has_qdisc,
+		.address = ni->n_addrs ? ni->addrs[0] : (struct ip4){ 0 },
+	};
+	memcpy(out->mac, ni->mac, sizeof(out->mac));
+	return true;
+}
+
+/* Tells the programs which interface the port is now. */
+static void port_bind(struct relay *r, struct port *p)
+{
+	const struct netif *ni = netif_by_name(r->netifs, p->name);
+	uint32_t ifindex = ni ? ni->ifindex : 0;
+	struct diag d;
+
+	if (p->ifindex == ifindex)
+		return;
+	if (p->ifindex)
+		plane_iface_del(r->plane, p->ifindex);
+	p->ifindex = ifindex;
+	if (ifindex && plane_iface_set(r->plane, ifindex, p->slot, p->name, &d))
+		log_err(LOG_F_dataplane, "%s: %s", p->name, d.what);
+}
+
+/* Puts the classifier on, once; what stands in the way is remembered until the interface changes.
+ */
+static void port_attach(struct relay *r, struct port *p)
+{
+	struct diag d = { 0 };
+	int err;
+
+	port_bind(r, p);
+	if (p->is_attached || p->is_refused || !p->ifindex)
+		return;
+	err = plane_attach(r->plane, p->ifindex, p->name, &p->attached, &d);
+	if (err) {
+		p->is_refused = true;
+		if (!p->attached.note[0])
+			snprintf(p->attached.note, sizeof(p->attached.note), "%.150s", d.what);
+		log_warning(LOG_F_dataplane, "%s: XDP cannot be had, using afpacket: %s", p->name,
+			    p->attached.note);
+		return;
+	}
+	p->is_attached = true;
+	if (p->attached.mode == PLANE_GENERIC)
+		log_warning(LOG_F_dataplane, "%s: XDP runs in generic mode only, which is slow: %s",
+			    p->name, p->attached.note);
+	else
+		log_notice(LOG_F_dataplane, "%s: classifier attached, native mode", p->name);
+}
+
+static void port_detach(struct relay *r, struct port *p)
+{
+	if (!p->is_attached)
+		return;
+	plane_detach(r->plane, p->name);
+	p->is_attached = false;
+	p->attached = (struct plane_attached){ 0 };
+	log_notice(LOG_F_dataplane, "%s: classifier detached", p->name);
+}
+
+enum mcr_datapath port_datapath(struct relay *r, struct port *p, const struct rule *rule,
+				char reason[RESOLVE_REASON])
+{
+	if (rule->datapath == RULE_DP_AFPACKET) {
+		snprintf(reason, RESOLVE_REASON, "the rule asks for afpacket");
+		return MCR_DP_AFPACKET;
+	}
+	port_attach(r, p);
+	if (p->is_attached && p->attached.mode == PLANE_GENERIC && rule->datapath == RULE_DP_AUTO &&
+	    !p->users[MCR_DP_AFXDP]) {
+		/* there a packet socket is faster, and XDP would see super-frames as one frame */
+		plane_detach(r->plane, p->name);
+		p->is_attached = false;
+		p->is_refused = true;
+		p->attached.mode = PLANE_DETACHED;
+	}
+	if (p->is_refused) {
+		snprintf(reason, RESOLVE_REASON, "no native XDP on %s: %.80s", p->name,
+			 p->attached.note);
+		return MCR_DP_AFPACKET;
+	}
+	snprintf(reason, RESOLVE_REASON, "%s, XDP %s",
+		 rule->datapath == RULE_DP_AFXDP ? "the rule asks for afxdp" : "the fastest here",
+		 p->attached.mode == PLANE_GENERIC ? "generic" : "native");
+	return MCR_DP_AFXDP;
+}
+
+void port_use(struct relay *r, struct port *p, enum mcr_datapath kind)
+{
+	port_bind(r, p);
+	p->users[kind]++;
+	workers_ensure(r, p, kind);
+}
+
+void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind)
+{
+	if (--p->users[kind])
+		return;
+	if (kind == MCR_DP_AFXDP)
+		port_detach(r, p);
+	p->idle_since = loop_clock();
+}
+
+/* The interface appeared, changed or went. Rules are resolved again by the caller. */
+void port_interface(struct relay *r, struct port *p, const struct netif *ni, bool gone)
+{
+	bool is_other = gone || ni->ifindex != p->ifindex;
+
+	if (!is_other)
+		return;
+	port_detach(r, p);
+	p->is_refused = false;
+	p->attached.note[0] = '\0';
+	if (p->ifindex)
+		membership_forget(r->joins, p->ifindex);
+	workers_retire(r, p, MCR_DP_AFXDP);
+	workers_retire(r, p, MCR_DP_AFPACKET);
+	port_bind(r, p);
+}
+
+void port_tick(struct relay *r, struct port *p, struct mtime now)
+{
+	struct mtime grace = mtime_ms((int64_t)r->config->worker_grace_s * 1000);
+
+	/* somebody may have taken the program off behind our back */
+	if (p->is_attached && !plane_is_attached(r->plane, p->name, p->ifindex)) {
+		log_warning(LOG_F_dataplane, "%s: the classifier was taken off from outside",
+			    p->name);
+		port_detach(r, p);
+		relay_resolve_port(r, p);
+	}
+	for (enum mcr_datapath kind = MCR_DP_AFXDP; kind <= MCR_DP_AFPACKET; kind++)
+		if (!p->users[kind] && mtime_before(mtime_add(p->idle_since, grace), now))
+			workers_retire(r, p, kind);
+}
+
+void port_join(struct relay *r, struct live_rule *live)
+{
+	const struct rule *rule = live->rule;
+
+	if (live->is_joined || !ip4_is_multicast(rule->group))
+		return;
+	live->joined_ifindex = live->now.key.ifindex;
+	live->join_error =
+		membership_join(r->joins, live->joined_ifindex, rule->group, rule->source);
+	live->is_joined = !live->join_error;
+	if (live->join_error)
+		log_limited(LOG_L_WARNING, LOG_F_network, "rule %s: join on %s failed: %s",
+			    rule->id, rule->interface, strerror(-live->join_error));
+}
+
+void port_leave(struct relay *r, struct live_rule *live)
+{
+	if (live->is_joined)
+		membership_leave(r->joins, live->joined_ifindex, live->rule->group,
+				 live->rule->source);
+	live->is_joined = false;
+	live->join_error = 0;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The daemon's state, and who may do what to it:
+ *   apply.c      transactions: the only place where an intent becomes an effect
+ *   ports.c      ingress interfaces in use: slot, classifier, joins
+ *   supervisor.c worker processes: start, watch, finish, retire
+ *   rows.c       counter rows: given out, cooled down, folded
+ *   sockets.c    egress sockets that workers get
+ *   accounting.c sums and identities
+ *   show.c, commands.c  what clients see and say
+ */
+#pragma once
+
+#include <cjson/cJSON.h>
+
+#include "daemon/config.h"
+#include "edge/ctlsock.h"
+#include "edge/loop.h"
+#include "edge/membership.h"
+#include "edge/netif.h"
+#include "edge/spawn.h"
+#include "engine/resolve.h"
+#include "mcr/worker.h"
+#include "plane/plane.h"
+
+struct relay;
+struct port;
+
+/* Copies and datagrams, summed over rows. */
+struct row_sum {
+	uint64_t packets, bytes; /* matched */
+	uint64_t owed;		 /* packets × outputs, over the rules */
+	struct ledger_output copies;
+};
+
+/* --- workers ---------------------------------------------------------------------------------- */
+
+enum worker_status {
+	WORKER_IDLE,	 /* no process */
+	WORKER_STARTING, /* spawned, not READY yet */
+	WORKER_RUNNING,
+	WORKER_BACKOFF,	 /* will be started again */
+	WORKER_DEGRADED, /* crashed too often; tried again after a long pause */
+};
+
+struct worker {
+	struct relay *relay;
+	struct port *port;
+	enum mcr_datapath kind;
+	unsigned index; /* among the port's workers of this kind */
+	int core;	/* −1 = not pinned */
+	unsigned n_queues;
+	uint16_t queues[WORKER_QUEUES_MAX];
+	enum worker_status status;
+	struct child child;
+	int ingress[WORKER_QUEUES_MAX]; /* our ends of its receive sockets */
+	int memory[WORKER_QUEUES_MAX];  /* of their packet buffers, until handed over */
+	int ledger_fd;
+	struct ledger *ledger;	   /* outlives the process: counters go on */
+	struct ledger_totals base; /* kernel drops counted before this process */
+	struct row_sum carried;	   /* what rows had counted that are used again since */
+	uint64_t sent;		/* messages to all processes of this worker, as ledger->applied */
+	struct mtime caught_up; /* when everything sent was last seen in force */
+	uint8_t has_socket[WORKER_OUTPUTS / 8]; /* names the process knows */
+	struct loop_timer *timer;		/* READY deadline, or the end of the backoff */
+	struct mtime started, ready;
+	int64_t backoff_ms;
+	unsigned restarts;
+	unsigned crashes; /* in the present window */
+	struct mtime window;
+	struct {
+		uint64_t dequeued, sent;
+	} last_stats; /* for the rates in the [STATS:…] lines */
+	struct worker *next;
+};
+
+/* --- ingress interfaces ------------------------------------------------------------------------
+ */
+
+struct port {
+	char name[IFNAME_LEN]; /* "" = slot free */
+	uint32_t slot;
+	uint32_t ifindex;  /* as known to the programs; 0 = none */
+	unsigned n_rules;  /* that name it, active or not */
+	unsigned users[3]; /* active rules by enum mcr_datapath */
+	bool is_attached;
+	bool is_refused; /* XDP cannot be had: rules run on afpacket */
+	struct plane_attached attached;
+	struct worker *workers;
+	struct mtime idle_since;
+};
+
+/* --- rules -------------------------------------------------------------------------------------
+ */
+
+struct live_rule {
+	const struct rule *rule;  /* in relay->config */
+	struct resolved_rule now; /* what is in force; owns its outputs */
+	bool is_programmed;	  /* in the maps and in the workers */
+	bool is_joined;
+	uint32_t joined_ifindex;
+	int join_error; /* 0 or −errno */
+	enum mcr_datapath datapath;
+	char datapath_reason[RESOLVE_REASON];
+	struct port *port;
+	uint32_t row;
+	uint32_t *output_rows;	/* n_outputs */
+	uint32_t (*sockets)[2]; /* n_outputs: names, for DF clear and set */
+	uint64_t last_packets, last_bytes, last_sent, last_drops; /* sampled each second */
+	uint64_t pps, bps;
+	uint32_t generation;	    /* of the transaction that set it */
+	struct live_rule *next;	    /* in its bucket of relay.live */
+	struct live_rule *next_key; /* in its bucket of relay.by_key */
+};
+
+#define LIVE_BUCKETS 16384
+
+/* --- counter rows ------------------------------------------------------------------------------
+ */
+
+struct row_pool {
+	uint32_t *free, n_free, cap;
+};
+
+/* Rows of a rule that has gone, waiting until no worker can write them any more. */
+struct cooling {
+	struct port *port;
+	uint32_t row, n_outputs;
+	uint32_t *output_rows;
+	struct mtime since;
+	struct cooling *next;
+};
+
+/* --- egress sockets ----------------------------------------------------------------------------
+ */
+
+struct egress_socket {
+	uint8_t kind; /* enum egress_kind */
+	uint8_t df;
+	uint32_t ifindex;
+	struct ip4 source; /* bound to, 0 = none */
+	uint32_t users;	   /* 0 = the name is free */
+};
+
+/* --- the whole ---------------------------------------------------------------------------------
+ */
+
+struct relay_paths {
+	char config[256], socket[108], socket_ro[108], state_dir[256], pins[256];
+};
+
+struct relay {
+	struct relay_paths paths;
+	char instance[32];
+	struct loop *loop;
+	struct netif_table *netifs;
+	struct plane *plane;
+	struct membership *joins;
+	struct ctlsock *ctl, *ctl_ro;
+	struct config *config; /* running */
+	struct port ports[MCR_MAX_IFACES];
+	struct live_rule *live[LIVE_BUCKETS];	/* by id */
+	struct live_rule *by_key[LIVE_BUCKETS]; /* programmed ones by key, the newest first */
+	size_t n_live;
+	struct row_pool rule_rows, output_rows;
+	struct cooling *cooling;
+	struct egress_socket *sockets;
+	uint32_t n_sockets;
+	uint32_t generation;
+	struct loop_timer *tick; /* once a second */
+	struct mtime started, next_stats;
+	uint64_t pps, cps, dps; /* datagrams, copies, dropped copies in the last second */
+	bool is_persisted;
+	bool is_stopping;
+	char persist_error[160];
+	char state_note[256]; /* why the saved state was not used, "" = nothing */
+};
+
+/* apply.c */
+int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *changes,
+		 struct diag *d);
+void relay_resolve_interface(struct relay *r, const char *name, bool is_input_too);
+void relay_resolve_port(struct relay *r, struct port *p);
+int relay_persist(struct relay *r);
+void relay_clear(struct relay *r);
+struct live_rule *relay_find(const struct relay *r, const char *id);
+struct live_rule *relay_next(const struct relay *r, const struct live_rule *after);
+const char *rule_summary(const struct rule *rule, char *buf, size_t cap);
+
+/* ports.c */
+struct port *port_get(struct relay *r, const char *name); /* one more rule; NULL when no slot */
+void port_put(struct port *p);				  /* one less */
+struct port *port_find(struct relay *r, const char *name);
+bool port_view_of(const void *relay, const char *name, struct port_view *out);
+enum mcr_datapath port_datapath(struct relay *r, struct port *p, const struct rule *rule,
+				char reason[RESOLVE_REASON]);
+void port_use(struct relay *r, struct port *p, enum mcr_datapath kind);
+void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind);
+void port_interface(struct relay *r, struct port *p, const struct netif *ni, bool gone);
+void port_tick(struct relay *r, struct port *p, struct mtime now);
+void port_join(struct relay *r, struct live_rule *live);
+void port_leave(struct relay *r, struct live_rule *live);
+
+/* supervisor.c */
+void workers_ensure(struct relay *r, struct port *p, enum mcr_datapath kind);
+void workers_retire(struct relay *r, struct port *p, enum mcr_datapath kind);
+void workers_stop_all(struct relay *r);
+void workers_levels(struct relay *r);
+void worker_tick(struct worker *w, struct mtime now);
+void workers_rule(struct relay *r, const struct live_rule *live, bool is_gone);
+struct worker *worker_next(struct relay *r, const struct worker *after);
+const char *worker_status_name(enum worker_status s);
+void workers_count(struct relay *r, unsigned *total, unsigned *ready);
+
+/* rows.c */
+int rows_init(struct relay *r);
+void rows_fini(struct relay *r);
+int rows_take(struct relay *r, struct live_rule *live, unsigned n_outputs, struct diag *d);
+void rows_cool(struct relay *r, struct live_rule *live);
+void rows_tick(struct relay *r);
+
+/* sockets.c */
+uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df);
+void sockets_unuse(struct relay *r, uint32_t name);
+int sockets_open(const struct relay *r, uint32_t name);
+int sockets_open_xsk(uint32_t frames, int *memory);
+int sockets_open_packet(void);
+
+/* accounting.c */
+void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *output_rows,
+		 unsigned n_outputs, struct row_sum *sum);
+void account_rule(const struct live_rule *live, struct row_sum *sum);
+void account_output(const struct live_rule *live, unsigned output, struct ledger_output *out);
+void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum);
+uint64_t account_copy_drops(const struct ledger_output *row);
+void account_tick(struct relay *r, struct mtime now);
+bool account_identities(struct relay *r, cJSON *list); /* true when all hold */
+
+/* show.c */
+cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counters);
+cJSON *show_workers(struct relay *r, bool with_counters);
+cJSON *show_interfaces(struct relay *r);
+cJSON *show_explanation(struct relay *r, const struct live_rule *live);
+void show_status(struct relay *r, cJSON *reply);
+
+/* commands.c */
+void commands_line(void *relay, struct mtime now, struct ctl_client *c, const char *line,
+		   size_t len);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Egress sockets: named here, opened afresh for each worker, shared by all outputs that need the
+ * same. A packet socket (packet(7)) or raw socket (raw(7)) belongs to an egress interface, a UDP
+ * socket to an interface or none, a source address or none, and a DF policy.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <linux/if_xdp.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/relay.h"
+
+#define SEND_BUFFER (8 << 20)
+
+static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
+{
+	return a->kind == b->kind && a->df == b->df && a->ifindex == b->ifindex &&
+	       ip4_equal(a->source, b->source);
+}
+
+/* There are few: some for each egress interface and literal source, however many outputs. */
+uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
+{
+	struct egress_socket want = { .kind = o->wire.kind, .ifindex = o->ifindex };
+	uint32_t vacant = UINT32_MAX;
+
+	if (want.kind == EGRESS_UDP) {
+		want.df = df;
+		want.source = o->literal;
+	}
+	for (uint32_t i = 0; i < r->n_sockets; i++) {
+		if (!r->sockets[i].users) {
+			if (vacant == UINT32_MAX)
+				vacant = i;
+		} else if (socket_same(&r->sockets[i], &want)) {
+			r->sockets[i].users++;
+			return i;
+		}
+	}
+	if (vacant == UINT32_MAX) {
+		if (r->n_sockets == WORKER_OUTPUTS)
+			return UINT32_MAX;
+		vacant = r->n_sockets++;
+	}
+	want.users = 1;
+	r->sockets[vacant] = want;
+	return vacant;
+}
+
+void sockets_unuse(struct relay *r, uint32_t name)
+{
+	if (name == UINT32_MAX || --r->sockets[name].users)
+		return;
+	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w)) {
+		struct wm_socket m = { { WM_SOCKET, sizeof(m) }, name, 1 };
+
+		if (!(w->has_socket[name / 8] & 1 << name % 8))
+			continue;
+		w->has_socket[name / 8] &= (uint8_t) ~(1 << name % 8);
+		if (w->child.pid && channel_send(w->child.channel, &m, sizeof(m), NULL, 0) == 0)
+			w->sent++;
+	}
+}
+
+static int open_packet(const struct egress_socket *s)
+{
+	struct sockaddr_ll addr = { .sll_family = AF_PACKET, .sll_ifindex = (int)s->ifindex };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* protocol 0 receives nothing */
+	int yes = 1;
+
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof(yes))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int bind_device(int fd, uint32_t ifindex)
+{
+	char name[IF_NAMESIZE];
+
+	if (!ifindex)
+		return 0;
+	if (!if_indextoname(ifindex, name))
+		return -errno;
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, sizeof(name)) ? -errno : 0;
+}
+
+static int open_udp(const struct egress_socket *s)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int yes = 1, pmtu = s->df ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT, err;
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = s->source.net };
+
+	if (fd < 0)
+		return -errno;
+	err = bind_device(fd, s->ifindex);
+	if (!err && setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof(pmtu)))
+		err = -errno;
+	if (!err && s->source.net &&
+	    (setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &yes, sizeof(yes)) ||
+	     setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &yes, sizeof(yes)) ||
+	     bind(fd, (struct sockaddr *)&from, sizeof(from))))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+static int open_raw(const struct egress_socket *s)
+{
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	struct ip_mreqn out = { .imr_ifindex = (int)s->ifindex };
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = bind_device(fd, s->ifindex);
+	if (!err && s->ifindex && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof(out)))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int sockets_open(const struct relay *r, uint32_t name)
+{
+	const struct egress_socket *s = &r->sockets[name];
+	int size = SEND_BUFFER, fd = -EINVAL;
+
+	switch ((enum egress_kind)s->kind) {
+	case EGRESS_PACKET:
+		fd = open_packet(s);
+		break;
+	case EGRESS_UDP:
+		fd = open_udp(s);
+		break;
+	case EGRESS_RAW:
+		fd = open_raw(s);
+		break;
+	}
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	return fd;
+}
+
+/* --- receive sockets ---------------------------------------------------------------------------
+ */
+
+/*
+ * An AF_XDP socket and the memory of its packet buffers. Main registers them, so that the worker
+ * needs no capability for it (pinned pages count against RLIMIT_MEMLOCK without CAP_IPC_LOCK), and
+ * the worker maps the same memory. *memory is set on success.
+ */
+int sockets_open_xsk(uint32_t frames, int *memory)
+{
+	struct xdp_umem_reg reg = {
+		.len = (uint64_t)frames * WORKER_CHUNK,
+		.chunk_size = WORKER_CHUNK,
+	};
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int mem = memfd_create("mcr-buffers", MFD_CLOEXEC);
+	void *map = MAP_FAILED;
+	int err = 0;
+
+	if (fd < 0 || mem < 0 || ftruncate(mem, (off_t)reg.len))
+		err = -errno;
+	if (!err) {
+		map = mmap(NULL, reg.len, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 0);
+		err = map == MAP_FAILED ? -errno : 0;
+	}
+	reg.addr = (uintptr_t)map;
+	if (!err && setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)))
+		err = -errno;
+	if (map != MAP_FAILED)
+		munmap(map, reg.len);
+	if (!err) {
+		*memory = mem;
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (mem >= 0)
+		close(mem);
+	return err;
+}
+
+/* A packet socket that lets nothing in yet: the classifying filter comes when the worker is ready.
+ */
+int sockets_open_packet(void)
+{
+	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog filter = { 1, &none };
+	int yes = 1, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes))) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
+	return fd;
+}

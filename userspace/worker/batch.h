@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A batch: the frames taken in one turn, sorted into runs. A run is what one segmented send can
+ * carry: datagrams of one rule and flow with equal headers and equal length (the last may be
+ * shorter), in the order they came. Different flows may interleave; their runs do not.
+ */
+#pragma once
+
+#include "worker/frame.h"
+#include "worker/table.h"
+
+#define BATCH_FRAMES  512
+#define BATCH_PIECES  (2 * BATCH_FRAMES + FRAME_PIECES_MAX)
+#define RUN_DATAGRAMS 64    /* UDP_MAX_SEGMENTS of every kernel that has UDP GSO */
+#define RUN_BYTES     65507 /* 65535 less IP and UDP headers */
+#define RUN_PIECES    66
+
+struct run {
+	const struct table_rule *rule;
+	struct mcr_flow flow; /* of its first frame */
+	const uint8_t *head;  /* Ethernet header of its first frame */
+	uint32_t bytes, n_pieces;
+	uint16_t datagrams, segment;
+	uint8_t checksum; /* enum frame_checksum: NONE or not */
+	bool is_closed;
+	uint16_t first, last; /* its frames, chained by batch.next */
+};
+
+struct batch {
+	uint32_t n_frames, n_pieces, n_runs;
+	struct frame frames[BATCH_FRAMES];
+	uint16_t next[BATCH_FRAMES];
+	struct iovec pieces[BATCH_PIECES]; /* for the ingress to put a frame's pieces in */
+	struct run runs[BATCH_FRAMES];
+	uint16_t open[1024]; /* hash of the flow → its latest run, checked against it */
+};
+
+void batch_clear(struct batch *b);
+
+/* Puts frames[i], which is good and matched `rule`, into a run. */
+void batch_add(struct batch *b, uint32_t i, const struct table_rule *rule);
+
+/*
+ * Gathers payload bytes [from, from + len) of a run into `iov` (room for `cap`); how many were
+ * needed, which RUN_PIECES bounds for a whole run.
+ */
+uint32_t batch_gather(const struct batch *b, const struct run *r, uint32_t from, uint32_t len,
+		      struct iovec *iov, uint32_t cap);

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sending half of the worker. A send is prepared in a slot (headers, iovecs, control
+ * messages), and the slots are submitted together. AF_PACKET sends carry a virtio_net_hdr
+ * (linux/virtio_net.h): the kernel completes the UDP checksum and segments (GSO_UDP_L4); UDP
+ * sockets do the same by UDP_SEGMENT (linux/udp.h).
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <linux/virtio_net.h>
+#include <netinet/udp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cksum.h"
+#include "worker/egress.h"
+#include "worker/header.h"
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* since Linux 6.2; missing from older headers */
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+#define EGRESS_SLOTS 256
+
+struct send_slot {
+	struct msghdr msg;
+	struct virtio_net_hdr vnet;
+	uint8_t header[HEADER_MAX];
+	struct iovec iov[2 + RUN_PIECES];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t)) +
+					      2 * CMSG_SPACE(sizeof(int))];
+	struct sockaddr_in to;
+	struct ledger_output *row;
+	uint32_t bytes;
+	uint16_t datagrams;
+	bool drops_consumed;
+	int fd;
+};
+
+struct egress {
+	struct ledger *ledger;
+	bool has_ring;
+	struct io_uring ring;
+	unsigned n_slots;
+	struct send_slot slots[EGRESS_SLOTS];
+	int sockets[WORKER_OUTPUTS];
+};
+
+/* A ring that can do nothing but sendmsg, whatever happens to this process later. */
+static int ring_open(struct io_uring *ring)
+{
+	struct io_uring_params p = {
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN,
+	};
+	struct io_uring_restriction only[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_SENDMSG },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_ENABLE_RINGS },
+	};
+	int err = io_uring_queue_init_params(EGRESS_SLOTS, ring, &p);
+
+	if (err == -EINVAL) { /* before Linux 6.1 */
+		p = (struct io_uring_params){ .flags = IORING_SETUP_R_DISABLED };
+		err = io_uring_queue_init_params(EGRESS_SLOTS, ring, &p);
+	}
+	if (err)
+		return err;
+	/* liburing 2.3 has calls for these, but not all its builds export them */
+	if (syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, only, 2) ||
+	    syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0)) {
+		err = -errno;
+		io_uring_queue_exit(ring);
+	}
+	return err;
+}
+
+int egress_open(struct egress **out, struct ledger *ledger)
+{
+	struct egress *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->ledger = ledger;
+	for (unsigned i = 0; i < WORKER_OUTPUTS; i++)
+		e->sockets[i] = -1;
+	e->has_ring = ring_open(&e->ring) == 0;
+	*out = e;
+	return 0;
+}
+
+void egress_close(struct egress *e)
+{
+	if (!e)
+		return;
+	for (unsigned i = 0; i < WORKER_OUTPUTS; i++)
+		egress_socket(e, i, -1);
+	if (e->has_ring)
+		io_uring_queue_exit(&e->ring);
+	free(e);
+}
+
+const char *egress_method(const struct egress *e)
+{
+	return e->has_ring ? "io_uring" : "sendmsg";
+}
+
+void egress_socket(struct egress *e, uint32_t name, int fd)
+{
+	if (e->sockets[name] >= 0)
+		close(e->sockets[name]);
+	e->sockets[name] = fd;
+}
+
+static enum copy_drop drop_of_errno(int err)
+{
+	switch (err) {
+	case EAGAIN:
+		return COPY_DROP_full;
+	case ENOBUFS:
+		return COPY_DROP_device;
+	case EMSGSIZE:
+		return COPY_DROP_too_big;
+	case ENETDOWN:
+	case ENODEV:
+	case ENXIO:
+	case EBADF:
+		return COPY_DROP_down;
+	case ECONNREFUSED:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return COPY_DROP_unreachable;
+	default:
+		return COPY_DROP_error;
+	}
+}
+
+/* The outcome of a send, for all its datagrams. */
+static void slot_finish(struct egress *e, const struct send_slot *s, int res)
+{
+	e->ledger->totals.completed++;
+	/* a device without queue that segments in software answers for the last segment only, and
+	 * counts each that it refuses: they are its to account for */
+	if (res == -ENOBUFS && s->drops_consumed)
+		res = 0;
+	if (res >= 0) {
+		s->row->sent += s->datagrams;
+		s->row->bytes += s->bytes;
+		return;
+	}
+	s->row->drop[drop_of_errno(-res)] += s->datagrams;
+}
+
+static void egress_flush_sendmsg(struct egress *e)
+{
+	for (unsigned i = 0; i < e->n_slots; i++) {
+		struct send_slot *s = &e->slots[i];
+		ssize_t n = sendmsg(s->fd, &s->msg, MSG_DONTWAIT);
+
+		slot_finish(e, s, n < 0 ? -errno : 0);
+	}
+}
+
+static void egress_flush_ring(struct egress *e)
+{
+	unsigned done = 0;
+
+	for (unsigned i = 0; i < e->n_slots; i++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&e->ring);
+
+		io_uring_prep_sendmsg(sqe, e->slots[i].fd, &e->slots[i].msg, MSG_DONTWAIT);
+		sqe->user_data = i;
+	}
+	while (done < e->n_slots) {
+		struct io_uring_cqe *cqe;
+		unsigned head, seen = 0;
+		/* with MSG_DONTWAIT all complete while they are submitted */
+		int err = io_uring_submit_and_wait(&e->ring, e->n_slots - done);
+
+		if (err < 0 && err != -EINTR && err != -EAGAIN && err != -EBUSY)
+			abort(); /* the ring is broken; a new worker has a new one */
+		io_uring_for_each_cqe(&e->ring, head, cqe)
+		{
+			slot_finish(e, &e->slots[cqe->user_data], cqe->res);
+			seen++;
+		}
+		io_uring_cq_advance(&e->ring, seen);
+		done += seen;
+	}
+}
+
+static void egress_flush(struct egress *e)
+{
+	if (!e->n_slots)
+		return;
+	e->ledger->totals.submitted += e->n_slots;
+	if (e->has_ring)
+		egress_flush_ring(e);
+	else
+		egress_flush_sendmsg(e);
+	e->n_slots = 0;
+}
+
+static struct send_slot *slot_get(struct egress *e, const struct wm_output *out, uint32_t bytes,
+				  uint16_t datagrams)
+{
+	struct send_slot *s;
+
+	if (e->n_slots == EGRESS_SLOTS)
+		egress_flush(e);
+	s = &e->slots[e->n_slots++];
+	s->msg = (struct msghdr){ .msg_iov = s->iov };
+	s->row = &e->ledger->outputs[out->output];
+	s->bytes = bytes;
+	s->datagrams = datagrams;
+	s->drops_consumed = out->drops_consumed;
+	s->fd = e->sockets[out->socket];
+	return s;
+}
+
+static void control_add(struct send_slot *s, int level, int type, const void *value, size_t len)
+{
+	struct cmsghdr *c = (void *)(s->control + s->msg.msg_controllen);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), value, len);
+	s->msg.msg_control = s->control;
+	s->msg.msg_controllen += CMSG_SPACE(len);
+}
+
+/* By a UDP socket: the kernel makes the headers; TTL and TOS go along as control messages. */
+static void fill_udp(struct egress *e, struct send_slot *s, const struct run *r,
+		     const struct wm_output *out)
+{
+	int ttl = header_ttl(&r->flow, out), tos = header_tos(&r->flow, out);
+
+	s->to = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = out->group,
+		.sin_port = out->port ? htons(out->port) : r->flow.dport,
+	};
+	s->msg.msg_name = &s->to;
+	s->msg.msg_namelen = sizeof(s->to);
+	if (r->flow.df)
+		s->fd = e->sockets[out->socket_df];
+	control_add(s, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	control_add(s, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	if (s->datagrams > 1)
+		control_add(s, IPPROTO_UDP, UDP_SEGMENT, &r->segment, sizeof(r->segment));
+}
+
+/* By a packet socket: Ethernet frame behind a virtio_net_hdr. */
+static void fill_packet(struct send_slot *s, const struct run *r, const struct wm_output *out)
+{
+	uint32_t len = header_frame(s->header, r, out, s->bytes);
+
+	s->vnet = (struct virtio_net_hdr){ 0 };
+	if (r->checksum != FRAME_CSUM_NONE) {
+		s->vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+		s->vnet.csum_start = MCR_HDR_IP;
+		s->vnet.csum_offset = offsetof(struct udphdr, check);
+	}
+	if (s->datagrams > 1) {
+		s->vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+		s->vnet.gso_size = r->segment;
+		s->vnet.hdr_len = (uint16_t)len;
+	}
+	s->iov[0] = (struct iovec){ &s->vnet, sizeof(s->vnet) };
+	s->iov[1] = (struct iovec){ s->header, len };
+	s->msg.msg_iovlen = 2;
+}
+
+/* By a raw socket: IP header and all, the checksum by hand, since nobody completes it there. */
+static void fill_raw(struct send_slot *s, const struct run *r, const struct wm_output *out)
+{
+	uint32_t len = header_ip(s->header, r, out, s->bytes);
+
+	s->to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = out->group };
+	s->msg.msg_name = &s->to;
+	s->msg.msg_namelen = sizeof(s->to);
+	s->iov[0] = (struct iovec){ s->header, len };
+	s->msg.msg_iovlen = 1;
+}
+
+/* One send of `bytes` payload bytes of the run, starting at `from`. */
+static void egress_send(struct egress *e, const struct batch *b, const struct run *r,
+			const struct wm_output *out, uint32_t from, uint32_t bytes,
+			uint16_t datagrams)
+{
+	struct send_slot *s = slot_get(e, out, bytes, datagrams);
+	uint32_t n;
+
+	switch ((enum egress_kind)out->kind) {
+	case EGRESS_UDP:
+		fill_udp(e, s, r, out);
+		break;
+	case EGRESS_PACKET:
+		fill_packet(s, r, out);
+		break;
+	case EGRESS_RAW:
+		fill_raw(s, r, out);
+		break;
+	}
+	n = batch_gather(b, r, from, bytes, s->iov + s->msg.msg_iovlen, RUN_PIECES);
+	if (out->kind == EGRESS_RAW)
+		header_raw_checksum(s->header, r, frame_sum(s->iov + 1, n));
+	s->msg.msg_iovlen += n;
+}
+
+/* Datagram by datagram: no segmentation here, or some do not fit the MTU. */
+static void egress_singly(struct egress *e, const struct batch *b, const struct run *r,
+			  const struct wm_output *out, uint32_t room)
+{
+	for (uint32_t from = 0, i = 0; i < r->datagrams; i++, from += r->segment) {
+		uint32_t bytes = r->bytes - from < r->segment ? r->bytes - from : r->segment;
+
+		if (bytes > room)
+			e->ledger->outputs[out->output].drop[COPY_DROP_too_big]++;
+		else
+			egress_send(e, b, r, out, from, bytes, 1);
+	}
+}
+
+static void egress_output(struct egress *e, const struct batch *b, const struct run *r,
+			  const struct wm_output *out)
+{
+	struct ledger_output *row = &e->ledger->outputs[out->output];
+	uint32_t headers = r->flow.protocol == IPPROTO_UDP ? 28 : 20;
+	uint32_t room = out->mtu ? out->mtu - headers : RUN_BYTES;
+
+	row->due += r->datagrams;
+	if (!out->is_up)
+		row->drop[COPY_DROP_down] += r->datagrams;
+	else if (!header_ttl(&r->flow, out))
+		row->drop[COPY_DROP_ttl] += r->datagrams;
+	else if (r->datagrams > 1 && out->can_segment && r->checksum != FRAME_CSUM_NONE &&
+		 r->segment <= room)
+		egress_send(e, b, r, out, 0, r->bytes, r->datagrams);
+	else
+		egress_singly(e, b, r, out, room);
+}
+
+void egress_batch(struct egress *e, const struct batch *b)
+{
+	for (uint32_t i = 0; i < b->n_runs; i++) {
+		const struct run *r = &b->runs[i];
+
+		for (uint32_t o = 0; o < r->rule->n_outputs; o++)
+			egress_output(e, b, r, &r->rule->outputs[o]);
+	}
+	egress_flush(e);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The common face of the receive sockets. */
+#include "worker/ingress.h"
+
+void ingress_close(struct ingress *in)
+{
+	if (in)
+		in->ops->close(in);
+}
+
+int ingress_fd(const struct ingress *in)
+{
+	return in->fd;
+}
+
+bool ingress_take(struct ingress *in, struct batch *b, struct frame_raw *raw)
+{
+	if (b->n_frames == BATCH_FRAMES || b->n_pieces + FRAME_PIECES_MAX > BATCH_PIECES)
+		return false;
+	return in->ops->take(in, b, raw);
+}
+
+void ingress_release(struct ingress *in)
+{
+	in->ops->release(in);
+}
+
+void ingress_stats(struct ingress *in, bool fresh, struct ingress_stats *out)
+{
+	in->ops->stats(in, fresh, out);
+}

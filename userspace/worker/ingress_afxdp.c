@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AF_XDP receive (kernel Documentation/networking/af_xdp.rst). The socket comes from main, so the
+ * rings are set up here by the kernel's interface itself; libxdp would open a socket of its own.
+ * Its inline ring operations are used as they are. Every buffer is in the fill ring, in the
+ * kernel's hands, in the receive ring or in the batch.
+ */
+#include <errno.h>
+#include <linux/if_xdp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <xdp/xsk.h>
+
+#include "worker/ingress.h"
+
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4) /* since Linux 6.6; missing from older headers */
+#endif
+#ifndef XDP_PKT_CONTD
+#define XDP_PKT_CONTD (1 << 0)
+#endif
+
+struct afxdp {
+	struct ingress in;
+	uint8_t *umem;
+	uint32_t frames;
+	struct xsk_ring_prod fill;
+	struct xsk_ring_cons rx;
+	void *fill_map, *rx_map, *comp_map;
+	size_t fill_len, rx_len, comp_len;
+	uint32_t n_held;
+	uint64_t held[BATCH_PIECES]; /* chunk addresses in the batch */
+	struct xdp_statistics last;
+};
+
+static bool afxdp_take(struct ingress *in, struct batch *b, struct frame_raw *raw)
+{
+	struct afxdp *x = (struct afxdp *)in;
+	const struct xdp_desc *desc;
+	uint32_t idx, held = x->n_held;
+
+	*raw = (struct frame_raw){ .pieces = &b->pieces[b->n_pieces] };
+	do {
+		if (raw->n_pieces == FRAME_PIECES_MAX || !xsk_ring_cons__peek(&x->rx, 1, &idx)) {
+			/* the kernel publishes whole frames: only an empty ring ends up here */
+			xsk_ring_cons__cancel(&x->rx, raw->n_pieces);
+			x->n_held = held;
+			return false;
+		}
+		desc = xsk_ring_cons__rx_desc(&x->rx, idx);
+		raw->pieces[raw->n_pieces].iov_base = x->umem + desc->addr;
+		raw->pieces[raw->n_pieces++].iov_len = desc->len;
+		raw->len += desc->len;
+		x->held[x->n_held++] = desc->addr & ~(uint64_t)(WORKER_CHUNK - 1);
+	} while (desc->options & XDP_PKT_CONTD);
+	b->n_pieces += raw->n_pieces;
+	return true;
+}
+
+static void afxdp_release(struct ingress *in)
+{
+	struct afxdp *x = (struct afxdp *)in;
+	uint32_t idx, n = xsk_ring_prod__reserve(&x->fill, x->n_held, &idx);
+
+	/* the ring has room for every buffer there is, so n is n_held */
+	for (uint32_t i = 0; i < n; i++)
+		*xsk_ring_prod__fill_addr(&x->fill, idx + i) = x->held[i];
+	xsk_ring_prod__submit(&x->fill, n);
+	xsk_ring_cons__release(&x->rx, x->n_held);
+	x->n_held = 0;
+	if (xsk_ring_prod__needs_wakeup(&x->fill))
+		recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+}
+
+static void afxdp_stats(struct ingress *in, bool fresh, struct ingress_stats *out)
+{
+	struct afxdp *x = (struct afxdp *)in;
+	socklen_t len = sizeof(x->last);
+	uint32_t in_ring = __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) - *x->rx.consumer;
+	uint32_t in_fill = *x->fill.producer - __atomic_load_n(x->fill.consumer, __ATOMIC_ACQUIRE);
+
+	if (fresh)
+		getsockopt(in->fd, SOL_XDP, XDP_STATISTICS, &x->last, &len);
+	*out = (struct ingress_stats){
+		/* an empty fill ring counts in rx_dropped as well as in its own counter */
+		.rx_dropped = x->last.rx_dropped,
+		.ring_full = x->last.rx_ring_full,
+		.in_ring = in_ring,
+		.buffers_total = x->frames,
+		.buffers_fill = in_fill,
+		.buffers_ring = in_ring - x->n_held,
+		.buffers_held = x->n_held,
+	};
+}
+
+static void afxdp_close(struct ingress *in)
+{
+	struct afxdp *x = (struct afxdp *)in;
+
+	close(in->fd);
+	if (x->rx_map)
+		munmap(x->rx_map, x->rx_len);
+	if (x->fill_map)
+		munmap(x->fill_map, x->fill_len);
+	if (x->comp_map)
+		munmap(x->comp_map, x->comp_len);
+	if (x->umem)
+		munmap(x->umem, (size_t)x->frames * WORKER_CHUNK);
+	free(x);
+}
+
+static const struct ingress_ops afxdp_ops = {
+	.take = afxdp_take,
+	.release = afxdp_release,
+	.stats = afxdp_stats,
+	.close = afxdp_close,
+};
+
+/* Maps the packet buffers, which main has registered, and sets the sizes of the rings. */
+static int afxdp_buffers(struct afxdp *x, int memory, uint32_t rx_size)
+{
+	int fill = (int)x->frames, comp = 64; /* nothing is sent here, yet the kernel wants one */
+	int rx = (int)rx_size;
+
+	x->umem = mmap(NULL, (size_t)x->frames * WORKER_CHUNK, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, memory, 0);
+	if (x->umem == MAP_FAILED) {
+		x->umem = NULL;
+		return -errno;
+	}
+	if (setsockopt(x->in.fd, SOL_XDP, XDP_UMEM_FILL_RING, &fill, sizeof(fill)) ||
+	    setsockopt(x->in.fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, &comp, sizeof(comp)) ||
+	    setsockopt(x->in.fd, SOL_XDP, XDP_RX_RING, &rx, sizeof(rx)))
+		return -errno;
+	return 0;
+}
+
+static void *ring_map(int fd, size_t len, off_t at)
+{
+	void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, at);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static int afxdp_map(struct afxdp *x, uint32_t rx_size)
+{
+	struct xdp_mmap_offsets off;
+	socklen_t len = sizeof(off);
+
+	if (getsockopt(x->in.fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
+		return -errno;
+	x->fill_len = off.fr.desc + x->frames * sizeof(uint64_t);
+	x->fill_map = ring_map(x->in.fd, x->fill_len, (off_t)XDP_UMEM_PGOFF_FILL_RING);
+	x->rx_len = off.rx.desc + rx_size * sizeof(struct xdp_desc);
+	x->rx_map = ring_map(x->in.fd, x->rx_len, XDP_PGOFF_RX_RING);
+	if (!x->fill_map || !x->rx_map)
+		return -errno;
+	x->fill.mask = x->frames - 1;
+	x->fill.size = x->frames;
+	x->fill.producer = (void *)((uint8_t *)x->fill_map + off.fr.producer);
+	x->fill.consumer = (void *)((uint8_t *)x->fill_map + off.fr.consumer);
+	x->fill.flags = (void *)((uint8_t *)x->fill_map + off.fr.flags);
+	x->fill.ring = (uint8_t *)x->fill_map + off.fr.desc;
+	x->fill.cached_cons = x->frames; /* libxdp keeps it one ring size ahead */
+	x->rx.mask = rx_size - 1;
+	x->rx.size = rx_size;
+	x->rx.producer = (void *)((uint8_t *)x->rx_map + off.rx.producer);
+	x->rx.consumer = (void *)((uint8_t *)x->rx_map + off.rx.consumer);
+	x->rx.flags = (void *)((uint8_t *)x->rx_map + off.rx.flags);
+	x->rx.ring = (uint8_t *)x->rx_map + off.rx.desc;
+	return 0;
+}
+
+/* A former socket of the queue is released by the kernel a little after its process has ended. */
+static int afxdp_bind(struct afxdp *x, const struct ingress_config *cfg)
+{
+	struct sockaddr_xdp addr = {
+		.sxdp_family = AF_XDP,
+		.sxdp_flags = XDP_USE_NEED_WAKEUP | XDP_USE_SG,
+		.sxdp_ifindex = cfg->ifindex,
+		.sxdp_queue_id = cfg->queue,
+	};
+
+	for (int tries = 0; tries < 1000; tries++) {
+		if (bind(x->in.fd, (struct sockaddr *)&addr, sizeof(addr)) == 0)
+			return 0;
+		if (errno == EINVAL && addr.sxdp_flags & XDP_USE_SG) {
+			addr.sxdp_flags = XDP_USE_NEED_WAKEUP; /* before Linux 6.6 */
+			continue;
+		}
+		if (errno != EBUSY)
+			return -errno;
+		usleep(1000);
+	}
+	return -EBUSY;
+}
+
+int ingress_afxdp_open(struct ingress **out, int fd, const struct ingress_config *cfg,
+		       struct diag *d)
+{
+	struct afxdp *x = calloc(1, sizeof(*x));
+	uint32_t idx = 0, rx_size = cfg->frames / 2;
+	const char *step = "set up the buffers of";
+	int err;
+
+	if (!x)
+		return -ENOMEM;
+	x->in = (struct ingress){ &afxdp_ops, fd };
+	x->frames = cfg->frames;
+	err = afxdp_buffers(x, cfg->memory, rx_size);
+	if (!err) {
+		step = "map the rings of";
+		err = afxdp_map(x, rx_size);
+	}
+	if (!err) {
+		xsk_ring_prod__reserve(&x->fill, x->frames, &idx);
+		for (uint32_t i = 0; i < x->frames; i++)
+			*xsk_ring_prod__fill_addr(&x->fill, idx + i) = (uint64_t)i * WORKER_CHUNK;
+		xsk_ring_prod__submit(&x->fill, x->frames);
+		step = "bind";
+		err = afxdp_bind(x, cfg);
+	}
+	if (err) {
+		diag_set(d, err, E_KERNEL, cfg->interface,
+			 "cannot %s an AF_XDP socket of queue %u: %s", step, cfg->queue,
+			 strerror(-err));
+		afxdp_close(&x->in);
+		return err;
+	}
+	*out = &x->in;
+	return 0;
+}
