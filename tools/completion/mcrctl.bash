@@ -10,7 +10,7 @@ _mcrctl_options()
 
 _mcrctl_commands()
 {
-	mcrctl help 2>/dev/null | sed -n '/^commands/,/^$/s/^  \([a-z]*\).*/\1/p' | sort -u
+	mcrctl help 2>/dev/null | sed -n '/^commands/,/^$/s/^  \([a-z-]*\).*/\1/p' | sort -u
 	echo help
 }
 

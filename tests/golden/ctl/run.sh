@@ -281,6 +281,33 @@ others()
 	rm "$dir/mcrd.sock"
 }
 
+# What bash offers after some beginnings of a command line.
+completion()
+{
+	local line
+
+	sock=$dir/mcrd.sock
+	with good
+	cat >"$dir/try" <<'TRY'
+source "$1/tools/completion/mcrctl.bash"
+eval "mcrctl() { '$2' --socket-path '$3' \"\$@\"; }"
+while IFS= read -r line; do
+	IFS=' ' read -ra COMP_WORDS <<<"$line"
+	[[ $line != *' ' ]] || COMP_WORDS+=('')
+	COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+	_mcrctl
+	echo "$line: ${COMPREPLY[*]}"
+done
+TRY
+	for line in 'mcrctl ' 'mcrctl l' 'mcrctl config ' 'mcrctl config load --f' \
+		'mcrctl add --input-p' 'mcrctl add --datapath ' 'mcrctl --output ' \
+		'mcrctl remove --name ' 'mcrctl show rule t' 'mcrctl --instance x sta' \
+		'mcrctl help log-level '; do
+		echo "$line"
+	done | bash "$dir/try" "$root" "$program" "$sock" >"$dir/got" 2>&1
+	compare completion
+}
+
 # Tables stay within 100 columns, whatever is in them, and nothing steers a terminal.
 figures()
 {
@@ -313,5 +340,6 @@ usage
 sockets
 figures
 full_disk
+completion
 echo "1..$cases"
 [ "$failed" -eq 0 ]
