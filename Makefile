@@ -278,7 +278,7 @@ bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (r
 # --- mcrctl, installation and documents against the programs --------------------------------------
 
 .PHONY: golden
-golden: all ## run mcrctl against a daemon of cardboard; install and uninstall
+golden: $(B)/bin/mcrd $(B)/bin/mcrctl $(B)/lib/libmcr.a ## mcrctl, install and uninstall
 	@tests/golden/ctl/run.sh
 	@tests/golden/install/run.sh
 
