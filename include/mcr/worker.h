@@ -126,7 +126,7 @@ enum copy_drop {
 /* What became of a datagram that a worker took from its ring but did not relay. */
 #define FRAME_DROPS(X)                                                                             \
 	X(rule_gone, "its rule was removed while it waited")                                       \
-	X(checksum, "its UDP checksum is wrong")                                                   \
+	X(checksum, "its IP header or UDP checksum is wrong")                                                   \
 	X(malformed, "the headers contradict the frame")                                           \
 	X(truncated, "longer than the ring can hold")                                              \
 	X(crash, "its worker died while it held it, or with it in the ring")

@@ -112,5 +112,9 @@ enum frame_drop frame_read(struct frame *f, const struct frame_raw *raw)
 	if (mcr_classify_l3(head, end, &f->flow) != MCR_V__COUNT ||
 	    mcr_classify_l4(head, end, raw->len, &f->flow) != MCR_V__COUNT)
 		return FRAME_DROP_malformed;
+	/* the headers of copies are made anew, which must not heal a broken one; the kernel does not
+	 * keep the sum of a super-frame right */
+	if (!raw->segment && cksum_fold(cksum_add(head + ETH_HLEN, 20, 0)) != 0xffff)
+		return FRAME_DROP_checksum;
 	return frame_payload(f, raw);
 }
