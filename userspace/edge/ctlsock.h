@@ -21,9 +21,10 @@ struct ctlsock_limits {
 	size_t backlog_bytes;      /* unsent reply bytes of one client before it is dropped */
 	unsigned clients;          /* connections at a time; root may use 4 more */
 	unsigned clients_per_uid;  /* not for root */
-	unsigned requests_per_turn;/* of one client before others get their turn */
+	unsigned requests_per_turn; /* of one client before others get their turn */
 	int64_t request_ms;        /* from the first byte of a request to its newline */
-	int64_t idle_ms;           /* connection without any request under way */
+	int64_t idle_ms;           /* connection without any request under way, or that takes no reply */
+	size_t total_bytes;        /* buffers of all clients beyond 64 KiB each; root: twice that */
 };
 
 struct ctl_peer {
