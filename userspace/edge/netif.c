@@ -1,0 +1,829 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of interfaces. Notifications arrive on one netlink socket; dumps are asked for, and
+ * awaited, on another. Link messages carry the whole state of a link and are taken as they come.
+ * Address and queueing notifications only mark an interface, whose state is then read anew: their
+ * order says less than the kernel's own list (which address is the primary). Callbacks follow when
+ * all that had arrived is taken in, so that a burst costs one callback an interface.
+ */
+#include "edge/netif.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <libmnl/libmnl.h>
+
+#include "edge/log.h"
+
+#define BUCKETS	       1024
+#define RECEIVE_BYTES  (64u << 10)
+#define EVENT_BYTES    (4 << 20)
+#define BATCHES	       256 /* messages taken in a turn before callbacks run */
+#define DUMP_TRIES     3
+#define REDUMP_US      1000000
+#define QUERY_WAIT_S   5
+#define SINGLE_QUERIES 32 /* marked interfaces read one by one; more of them, all at once */
+
+enum mark { MARK_ADDRS = 1, MARK_LINK = 2 };
+
+struct entry {
+	struct netif ni;   /* first, so that a netif is its entry */
+	struct netif told; /* as of the last callback */
+	bool is_told, is_seen;
+	unsigned marks;		    /* what must be read anew */
+	struct entry *next, **link; /* all of them, in order of appearance */
+	struct entry *next_index, *next_name;
+};
+
+struct netif_table {
+	struct loop *loop;
+	netif_fn fn;
+	void *arg;
+	struct mnl_socket *events, *query;
+	struct loop_timer *redump_timer;
+	int ioctl_fd;
+	int gso_bit; /* of tx-udp-segmentation among the features; −1 = unknown here */
+	unsigned feature_blocks;
+	unsigned sequence;
+	bool needs_redump;
+	bool is_partial; /* a query failed half-way: tell nobody before the next dump */
+	struct mtime last_redump;
+	uint64_t overruns;
+	struct entry *first, **last, *gone;
+	unsigned n_marked;
+	struct entry *by_index[BUCKETS], *by_name[BUCKETS];
+	char buf[RECEIVE_BYTES];
+};
+
+/* --- the table -------------------------------------------------------------------------------- */
+
+static size_t index_bucket(uint32_t ifindex)
+{
+	return ifindex % BUCKETS;
+}
+
+static size_t name_bucket(const char *name)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	return h % BUCKETS;
+}
+
+static struct entry *entry_by_index(const struct netif_table *t, uint32_t ifindex)
+{
+	struct entry *e = t->by_index[index_bucket(ifindex)];
+
+	while (e && e->ni.ifindex != ifindex)
+		e = e->next_index;
+	return e;
+}
+
+static void name_unlink(struct netif_table *t, struct entry *e)
+{
+	struct entry **at = &t->by_name[name_bucket(e->ni.name)];
+
+	while (*at && *at != e)
+		at = &(*at)->next_name;
+	if (*at)
+		*at = e->next_name;
+}
+
+/* At the head: while renames are under way, the newest bearer of a name is the right one. */
+static void name_link(struct netif_table *t, struct entry *e)
+{
+	struct entry **head = &t->by_name[name_bucket(e->ni.name)];
+
+	e->next_name = *head;
+	*head = e;
+}
+
+static struct entry *entry_new(struct netif_table *t, uint32_t ifindex)
+{
+	struct entry **head = &t->by_index[index_bucket(ifindex)];
+	struct entry *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->ni.ifindex = ifindex;
+	e->next_index = *head;
+	*head = e;
+	name_link(t, e);
+	e->link = t->last;
+	*t->last = e;
+	t->last = &e->next;
+	return e;
+}
+
+/* Takes the entry out of the table and keeps it for the callback that says so. */
+static void entry_remove(struct netif_table *t, struct entry *e)
+{
+	struct entry **at = &t->by_index[index_bucket(e->ni.ifindex)];
+
+	while (*at != e)
+		at = &(*at)->next_index;
+	*at = e->next_index;
+	name_unlink(t, e);
+	*e->link = e->next;
+	if (e->next)
+		e->next->link = e->link;
+	else
+		t->last = e->link;
+	if (e->marks)
+		t->n_marked--;
+	e->next = t->gone;
+	t->gone = e;
+}
+
+static void entry_mark(struct netif_table *t, struct entry *e, unsigned marks)
+{
+	if (!e)
+		return;
+	if (!e->marks)
+		t->n_marked++;
+	e->marks |= marks;
+}
+
+static void entry_unmark(struct netif_table *t, struct entry *e)
+{
+	if (e->marks)
+		t->n_marked--;
+	e->marks = 0;
+}
+
+/* Equal in everything that a callback is for: the counters do not count. */
+static bool netif_equal(const struct netif *a, const struct netif *b)
+{
+	if (strcmp(a->name, b->name) != 0 || memcmp(a->mac, b->mac, sizeof(a->mac)) != 0)
+		return false;
+	if (a->is_up != b->is_up || a->is_ethernet != b->is_ethernet ||
+	    a->is_loopback != b->is_loopback || a->has_udp_gso != b->has_udp_gso ||
+	    a->has_qdisc != b->has_qdisc || a->mtu != b->mtu || a->rx_queues != b->rx_queues ||
+	    a->n_addrs != b->n_addrs)
+		return false;
+	for (uint32_t i = 0; i < a->n_addrs; i++)
+		if (!ip4_equal(a->addrs[i], b->addrs[i]))
+			return false;
+	return true;
+}
+
+/* --- what only ioctls tell -------------------------------------------------------------------- */
+
+static int ethtool(const struct netif_table *t, const char *name, void *cmd)
+{
+	struct ifreq ifr = { .ifr_data = cmd };
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return ioctl(t->ioctl_fd, SIOCETHTOOL, &ifr) ? -errno : 0;
+}
+
+/* The names of the features are the kernel's and the same for all devices: any device will do. */
+static void gso_bit_find(struct netif_table *t, const char *name)
+{
+	struct {
+		struct ethtool_sset_info head;
+		uint32_t count;
+	} info = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1u << ETH_SS_FEATURES } };
+	struct ethtool_gstrings *names;
+	uint32_t n;
+
+	if (t->feature_blocks || ethtool(t, name, &info) || !info.head.sset_mask)
+		return;
+	n = info.count;
+	if (!n || n > 4096)
+		return;
+	names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
+	if (!names)
+		return;
+	names->cmd = ETHTOOL_GSTRINGS;
+	names->string_set = ETH_SS_FEATURES;
+	names->len = n;
+	if (!ethtool(t, name, names)) {
+		t->feature_blocks = (n + 31) / 32;
+		for (uint32_t i = 0; i < n && t->gso_bit < 0; i++)
+			if (!strncmp((const char *)names->data + (size_t)i * ETH_GSTRING_LEN,
+				     "tx-udp-segmentation", ETH_GSTRING_LEN))
+				t->gso_bit = (int)i;
+	}
+	free(names);
+}
+
+static bool udp_gso_read(struct netif_table *t, const char *name)
+{
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block blocks[128];
+	} features = { .head = { .cmd = ETHTOOL_GFEATURES } };
+
+	gso_bit_find(t, name);
+	if (t->gso_bit < 0 || t->feature_blocks > 128)
+		return false;
+	features.head.size = t->feature_blocks;
+	if (ethtool(t, name, &features))
+		return false;
+	return features.blocks[t->gso_bit / 32].active >> (t->gso_bit % 32) & 1;
+}
+
+/* Queues in use; the link message tells only how many there could be. */
+static uint32_t rx_queues_read(const struct netif_table *t, const char *name, uint32_t possible)
+{
+	struct ethtool_channels ch = { .cmd = ETHTOOL_GCHANNELS };
+	uint32_t used;
+
+	if (ethtool(t, name, &ch))
+		return possible;
+	used = ch.rx_count + ch.combined_count;
+	return used && used < possible ? used : possible;
+}
+
+/* --- messages --------------------------------------------------------------------------------- */
+
+struct attrs {
+	const struct nlattr *by_type[IFLA_MAX + 1];
+};
+
+static int attr_take(const struct nlattr *attr, void *arg)
+{
+	struct attrs *attrs = arg;
+	unsigned type = mnl_attr_get_type(attr);
+
+	if (type <= IFLA_MAX)
+		attrs->by_type[type] = attr;
+	return MNL_CB_OK;
+}
+
+static const struct nlattr *attr_of(const struct attrs *attrs, unsigned type, size_t min)
+{
+	const struct nlattr *attr = attrs->by_type[type];
+
+	return attr && mnl_attr_get_payload_len(attr) >= min ? attr : NULL;
+}
+
+static void stats_take(struct netif *ni, const struct attrs *attrs)
+{
+	const struct nlattr *attr =
+		attr_of(attrs, IFLA_STATS64, offsetof(struct rtnl_link_stats64, tx_dropped) + 8);
+	struct rtnl_link_stats64 st = { 0 };
+	size_t len;
+
+	if (!attr)
+		return;
+	len = mnl_attr_get_payload_len(attr);
+	memcpy(&st, mnl_attr_get_payload(attr), len < sizeof(st) ? len : sizeof(st));
+	ni->rx_packets = st.rx_packets;
+	ni->tx_packets = st.tx_packets;
+	ni->rx_dropped = st.rx_dropped;
+	ni->tx_dropped = st.tx_dropped;
+}
+
+static void name_take(struct netif_table *t, struct entry *e, const struct attrs *attrs)
+{
+	const struct nlattr *attr = attr_of(attrs, IFLA_IFNAME, 1);
+	char name[sizeof(e->ni.name)] = "";
+	size_t len;
+
+	if (!attr)
+		return;
+	len = mnl_attr_get_payload_len(attr);
+	memcpy(name, mnl_attr_get_payload(attr), len < sizeof(name) ? len : sizeof(name) - 1);
+	if (!strcmp(name, e->ni.name))
+		return;
+	name_unlink(t, e);
+	memcpy(e->ni.name, name, sizeof(name));
+	name_link(t, e);
+}
+
+/* "noop" is what a device has that is down: there is no queue either. */
+static void qdisc_take(struct netif *ni, const struct attrs *attrs)
+{
+	const struct nlattr *attr = attr_of(attrs, IFLA_QDISC, 1);
+	char kind[16] = "";
+	size_t len;
+
+	if (!attr)
+		return;
+	len = mnl_attr_get_payload_len(attr);
+	memcpy(kind, mnl_attr_get_payload(attr), len < sizeof(kind) ? len : sizeof(kind) - 1);
+	ni->has_qdisc = strcmp(kind, "noqueue") != 0 && strcmp(kind, "noop") != 0;
+}
+
+/* An attribute that is absent leaves what was known: some notifications are partial. */
+static void link_take(struct netif_table *t, const struct nlmsghdr *nlh)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	struct entry *e = entry_by_index(t, (uint32_t)ifi->ifi_index);
+	struct attrs attrs = { 0 };
+	const struct nlattr *attr;
+	struct netif *ni;
+
+	if (!e)
+		e = entry_new(t, (uint32_t)ifi->ifi_index);
+	if (!e) {
+		t->needs_redump = true; /* out of memory: try again later */
+		return;
+	}
+	mnl_attr_parse(nlh, sizeof(*ifi), attr_take, &attrs);
+	e->is_seen = true;
+	name_take(t, e, &attrs);
+	ni = &e->ni;
+	ni->is_up = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_RUNNING);
+	ni->is_ethernet = ifi->ifi_type == ARPHRD_ETHER;
+	ni->is_loopback = ifi->ifi_flags & IFF_LOOPBACK;
+	attr = attr_of(&attrs, IFLA_ADDRESS, sizeof(ni->mac));
+	if (attr)
+		memcpy(ni->mac, mnl_attr_get_payload(attr), sizeof(ni->mac));
+	attr = attr_of(&attrs, IFLA_MTU, sizeof(uint32_t));
+	if (attr)
+		ni->mtu = mnl_attr_get_u32(attr);
+	attr = attr_of(&attrs, IFLA_NUM_RX_QUEUES, sizeof(uint32_t));
+	if (attr)
+		ni->rx_queues = rx_queues_read(t, ni->name, mnl_attr_get_u32(attr));
+	qdisc_take(ni, &attrs);
+	stats_take(ni, &attrs);
+	ni->has_udp_gso = udp_gso_read(t, ni->name);
+}
+
+/* Addresses come in the order of the kernel's list, primaries first. */
+static void addr_take(struct netif_table *t, const struct nlmsghdr *nlh)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct entry *e = entry_by_index(t, ifa->ifa_index);
+	struct attrs attrs = { 0 };
+	const struct nlattr *attr;
+
+	if (!e || ifa->ifa_family != AF_INET || e->ni.n_addrs == NETIF_ADDRS_MAX)
+		return;
+	mnl_attr_parse(nlh, sizeof(*ifa), attr_take, &attrs);
+	/* IFA_ADDRESS is the other end of a point-to-point link. */
+	attr = attr_of(&attrs, IFA_LOCAL, sizeof(uint32_t));
+	if (attr)
+		e->ni.addrs[e->ni.n_addrs++].net = mnl_attr_get_u32(attr);
+}
+
+static bool is_long_enough(const struct nlmsghdr *nlh, size_t head)
+{
+	return mnl_nlmsg_get_payload_len(nlh) >= head;
+}
+
+/* One message of a dump or of a single answer. */
+static void answer_take(struct netif_table *t, const struct nlmsghdr *nlh)
+{
+	if (nlh->nlmsg_type == RTM_NEWLINK && is_long_enough(nlh, sizeof(struct ifinfomsg)))
+		link_take(t, nlh);
+	else if (nlh->nlmsg_type == RTM_NEWADDR && is_long_enough(nlh, sizeof(struct ifaddrmsg)))
+		addr_take(t, nlh);
+}
+
+static void on_link_event(struct netif_table *t, const struct nlmsghdr *nlh)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	struct entry *e;
+
+	/* A bridge reports its ports in messages of the same type; they are not the device's. */
+	if (!is_long_enough(nlh, sizeof(*ifi)) || ifi->ifi_family != AF_UNSPEC)
+		return;
+	if (nlh->nlmsg_type == RTM_NEWLINK) {
+		link_take(t, nlh);
+		return;
+	}
+	e = entry_by_index(t, (uint32_t)ifi->ifi_index);
+	if (e)
+		entry_remove(t, e);
+}
+
+static void on_qdisc_event(struct netif_table *t, const struct nlmsghdr *nlh)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
+
+	if (is_long_enough(nlh, sizeof(*tc)) && tc->tcm_parent == TC_H_ROOT)
+		entry_mark(t, entry_by_index(t, (uint32_t)tc->tcm_ifindex), MARK_LINK);
+}
+
+static int on_event(const struct nlmsghdr *nlh, void *arg)
+{
+	struct netif_table *t = arg;
+	const struct ifaddrmsg *ifa;
+
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		on_link_event(t, nlh);
+		break;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		ifa = mnl_nlmsg_get_payload(nlh);
+		if (is_long_enough(nlh, sizeof(*ifa)))
+			entry_mark(t, entry_by_index(t, ifa->ifa_index), MARK_ADDRS);
+		break;
+	case RTM_NEWQDISC:
+	case RTM_DELQDISC:
+		on_qdisc_event(t, nlh);
+		break;
+	default:
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* --- asking the kernel ------------------------------------------------------------------------ */
+
+/* The number in a message that ends an answer: 0 or -errno. */
+static int answer_result(const struct nlmsghdr *nlh)
+{
+	int result = 0;
+
+	if (is_long_enough(nlh, sizeof(result)))
+		memcpy(&result, mnl_nlmsg_get_payload(nlh), sizeof(result));
+	return result;
+}
+
+/*
+ * Sends a request and takes in its answer, to the end even when it is of no use: the kernel begins
+ * no other dump on this socket before. -EINTR: what was dumped changed meanwhile.
+ */
+static int query_run(struct netif_table *t, struct nlmsghdr *nlh)
+{
+	bool was_interrupted = false;
+
+	nlh->nlmsg_seq = ++t->sequence;
+	if (mnl_socket_sendto(t->query, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = mnl_socket_recvfrom(t->query, t->buf, sizeof(t->buf));
+		const struct nlmsghdr *m = (const struct nlmsghdr *)t->buf;
+		int left = (int)n;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		for (; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+			if (m->nlmsg_seq != t->sequence)
+				continue; /* of a query that was given up */
+			was_interrupted |= (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+			if (m->nlmsg_type == NLMSG_ERROR)
+				return answer_result(m);
+			if (m->nlmsg_type == NLMSG_DONE && answer_result(m))
+				return answer_result(m);
+			if (m->nlmsg_type == NLMSG_DONE)
+				return was_interrupted ? -EINTR : 0;
+			answer_take(t, m);
+			if (!(m->nlmsg_flags & NLM_F_MULTI))
+				return 0;
+		}
+	}
+}
+
+/* ifindex 0 = all links. */
+static int query_links(struct netif_table *t, uint32_t ifindex)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *ifi;
+
+	nlh->nlmsg_type = RTM_GETLINK;
+	nlh->nlmsg_flags = NLM_F_REQUEST | (ifindex ? 0 : NLM_F_DUMP);
+	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)ifindex;
+	return query_run(t, nlh);
+}
+
+/* ifindex 0 = all addresses. The caller has emptied the lists. */
+static int query_addrs(struct netif_table *t, uint32_t ifindex)
+{
+	char buf[256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ifaddrmsg *ifa;
+
+	nlh->nlmsg_type = RTM_GETADDR;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
+	ifa->ifa_family = AF_INET;
+	ifa->ifa_index = ifindex;
+	return query_run(t, nlh);
+}
+
+static int dump_once(struct netif_table *t)
+{
+	int err;
+
+	for (struct entry *e = t->first; e; e = e->next)
+		e->is_seen = false;
+	err = query_links(t, 0);
+	if (err)
+		return err;
+	for (struct entry *e = t->first, *next; e; e = next) {
+		next = e->next;
+		if (!e->is_seen)
+			entry_remove(t, e);
+	}
+	for (struct entry *e = t->first; e; e = e->next) {
+		e->ni.n_addrs = 0;
+		entry_unmark(t, e);
+	}
+	return query_addrs(t, 0);
+}
+
+/* Reads everything. What is still inconsistent after a few tries is read again in a second. */
+static int dump_all(struct netif_table *t)
+{
+	int err = -EINTR;
+
+	for (int tries = 0; err == -EINTR && tries < DUMP_TRIES; tries++)
+		err = dump_once(t);
+	t->needs_redump = err;
+	t->is_partial = err;
+	t->last_redump = loop_clock();
+	return err;
+}
+
+static int entry_reread(struct netif_table *t, struct entry *e)
+{
+	uint32_t ifindex = e->ni.ifindex;
+	unsigned marks = e->marks;
+	int err = 0;
+
+	entry_unmark(t, e);
+	if (marks & MARK_LINK)
+		err = query_links(t, ifindex);
+	if (!err && (marks & MARK_ADDRS)) {
+		e->ni.n_addrs = 0;
+		err = query_addrs(t, ifindex);
+	}
+	/* The device is gone; its notification is on the way. */
+	return err == -ENODEV ? 0 : err;
+}
+
+static int reread_all(struct netif_table *t)
+{
+	unsigned marks = 0;
+	int err = 0;
+
+	for (struct entry *e = t->first; e; e = e->next) {
+		marks |= e->marks;
+		entry_unmark(t, e);
+	}
+	if (marks & MARK_LINK)
+		err = query_links(t, 0);
+	if (err)
+		return err;
+	for (struct entry *e = t->first; e; e = e->next)
+		e->ni.n_addrs = 0;
+	return query_addrs(t, 0);
+}
+
+/* Reads anew what notifications have marked. */
+static void reread_marked(struct netif_table *t)
+{
+	int err = 0;
+
+	if (t->n_marked > SINGLE_QUERIES)
+		err = reread_all(t);
+	for (struct entry *e = t->first; e && t->n_marked && !err; e = e->next)
+		if (e->marks)
+			err = entry_reread(t, e);
+	if (err) {
+		t->needs_redump = true;
+		t->is_partial = true;
+	}
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+static void tell(struct netif_table *t, struct mtime now)
+{
+	while (t->gone) {
+		struct entry *e = t->gone;
+
+		t->gone = e->next;
+		if (e->is_told)
+			t->fn(t->arg, now, &e->ni, true);
+		free(e);
+	}
+	for (struct entry *e = t->first; e; e = e->next) {
+		if (e->is_told && netif_equal(&e->ni, &e->told))
+			continue;
+		e->told = e->ni;
+		e->is_told = true;
+		t->fn(t->arg, now, &e->ni, false);
+	}
+}
+
+/* Dumps now, or when a second has passed since the last time. */
+static void redump(struct netif_table *t, struct mtime now)
+{
+	struct mtime due = mtime_add(t->last_redump, (struct mtime){ REDUMP_US });
+	int err;
+
+	if (mtime_before(now, due)) {
+		loop_timer_set(t->redump_timer, due);
+		return;
+	}
+	err = dump_all(t);
+	if (err)
+		log_limited(LOG_L_WARNING, LOG_F_network, "cannot read the interfaces: %s",
+			    strerror(-err));
+	if (t->needs_redump)
+		loop_timer_set(t->redump_timer,
+			       mtime_add(t->last_redump, (struct mtime){ REDUMP_US }));
+}
+
+static void netif_update(struct netif_table *t, struct mtime now)
+{
+	reread_marked(t);
+	if (t->needs_redump)
+		redump(t, now);
+	if (!t->is_partial)
+		tell(t, now);
+}
+
+static void on_redump_due(void *arg, struct mtime now)
+{
+	netif_update(arg, now);
+}
+
+static void on_readable(void *arg, struct mtime now, uint32_t events)
+{
+	struct netif_table *t = arg;
+
+	for (int i = 0; i < BATCHES; i++) {
+		ssize_t n = mnl_socket_recvfrom(t->events, t->buf, sizeof(t->buf));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0) { /* ENOBUFS: lost some; ENOSPC: one did not fit */
+			t->overruns++;
+			t->needs_redump = true;
+			continue;
+		}
+		if (mnl_cb_run(t->buf, (size_t)n, 0, 0, on_event, t) < 0)
+			t->needs_redump = true;
+	}
+	netif_update(t, now);
+}
+
+/* --- the public face -------------------------------------------------------------------------- */
+
+static int events_open(struct netif_table *t)
+{
+	static const int groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_TC };
+	int bytes = EVENT_BYTES, fd;
+
+	t->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (!t->events || mnl_socket_bind(t->events, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	fd = mnl_socket_get_fd(t->events);
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		int group = groups[i];
+
+		if (mnl_socket_setsockopt(t->events, NETLINK_ADD_MEMBERSHIP, &group,
+					  sizeof(group)) < 0)
+			return -errno;
+	}
+	return loop_fd_add(t->loop, fd, EPOLLIN, on_readable, t);
+}
+
+static int query_open(struct netif_table *t)
+{
+	const struct timeval wait = { .tv_sec = QUERY_WAIT_S };
+	int on = 1;
+
+	t->query = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	if (!t->query || mnl_socket_bind(t->query, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	/* With strict checking the kernel honours the interface in a request for addresses. */
+	if (mnl_socket_setsockopt(t->query, NETLINK_GET_STRICT_CHK, &on, sizeof(on)) < 0)
+		return -errno;
+	if (setsockopt(mnl_socket_get_fd(t->query), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)))
+		return -errno;
+	t->ioctl_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return t->ioctl_fd < 0 ? -errno : 0;
+}
+
+int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
+{
+	struct netif_table *t = calloc(1, sizeof(*t));
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	t->loop = l;
+	t->fn = fn;
+	t->arg = arg;
+	t->ioctl_fd = -1;
+	t->gso_bit = -1;
+	t->last = &t->first;
+	err = loop_timer_new(l, &t->redump_timer, on_redump_due, t);
+	if (!err)
+		err = query_open(t);
+	/* Subscribed before the dump: nothing can change in between unnoticed. */
+	if (!err)
+		err = events_open(t);
+	if (!err)
+		err = dump_all(t);
+	if (err == -EINTR) { /* changes faster than we read; a second later again */
+		loop_timer_set(t->redump_timer,
+			       mtime_add(t->last_redump, (struct mtime){ REDUMP_US }));
+		err = 0;
+	}
+	if (err) {
+		netif_close(t);
+		return err;
+	}
+	for (struct entry *e = t->first; e; e = e->next) {
+		e->told = e->ni;
+		e->is_told = true;
+	}
+	*out = t;
+	return 0;
+}
+
+static void entries_free(struct entry *e)
+{
+	while (e) {
+		struct entry *next = e->next;
+
+		free(e);
+		e = next;
+	}
+}
+
+void netif_close(struct netif_table *t)
+{
+	if (!t)
+		return;
+	if (t->events) {
+		loop_fd_del(t->loop, mnl_socket_get_fd(t->events));
+		mnl_socket_close(t->events);
+	}
+	if (t->query)
+		mnl_socket_close(t->query);
+	if (t->ioctl_fd >= 0)
+		close(t->ioctl_fd);
+	loop_timer_free(t->redump_timer);
+	entries_free(t->first);
+	entries_free(t->gone);
+	free(t);
+}
+
+const struct netif *netif_by_name(const struct netif_table *t, const char *name)
+{
+	const struct entry *e = t->by_name[name_bucket(name)];
+
+	while (e && strcmp(e->ni.name, name) != 0)
+		e = e->next_name;
+	return e ? &e->ni : NULL;
+}
+
+const struct netif *netif_by_index(const struct netif_table *t, uint32_t ifindex)
+{
+	const struct entry *e = entry_by_index(t, ifindex);
+
+	return e ? &e->ni : NULL;
+}
+
+const struct netif *netif_next(const struct netif_table *t, const struct netif *after)
+{
+	const struct entry *e = after ? ((const struct entry *)after)->next : t->first;
+
+	return e ? &e->ni : NULL;
+}
+
+/* What else the answer tells is reported to the callback when its notification comes. */
+int netif_refresh(struct netif_table *t, uint32_t ifindex, struct netif *out)
+{
+	const struct entry *e;
+	int err;
+
+	if (!entry_by_index(t, ifindex))
+		return -ENODEV;
+	err = query_links(t, ifindex);
+	e = entry_by_index(t, ifindex);
+	if (!err && e)
+		*out = e->ni;
+	return err;
+}
+
+uint64_t netif_overruns(const struct netif_table *t)
+{
+	return t->overruns;
+}
