@@ -115,6 +115,19 @@ static int check_ruleset(const struct config *cfg, struct diag *d)
 	return err;
 }
 
+/* The ruleset's path for a fault becomes the request's: the new rule is the last one. */
+static void fault_is_in_request(struct diag *d)
+{
+	const char *member = strrchr(d->where, '.');
+
+	if (member && strcmp(member, ".id") == 0)
+		snprintf(d->where, sizeof(d->where), "rule_id");
+	else if (member && strcmp(member, ".name") == 0)
+		snprintf(d->where, sizeof(d->where), "name");
+	else if (member)
+		snprintf(d->where, sizeof(d->where), "input_group");
+}
+
 static int cmd_add_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
 {
 	static const char *const also[] = { "command", "id", "dry_run", NULL };
@@ -130,8 +143,11 @@ static int cmd_add_rule(struct relay *r, const struct request *q, cJSON *reply, 
 	err = next ? config_take_rule(next, &rule) : -ENOMEM;
 	if (err)
 		diag_set(d, err, E_LIMIT, "", "out of memory");
-	if (!err)
+	if (!err) {
 		err = check_ruleset(next, d);
+		if (err)
+			fault_is_in_request(d);
+	}
 	if (err) {
 		rule_free_outputs(&rule);
 		config_free(next);
@@ -191,9 +207,11 @@ static int cmd_remove_rule_by_name(struct relay *r, const struct request *q, cJS
 	return remove_rule(r, q, rule, reply, d);
 }
 
-/* What a merge keeps of the running configuration: all rules that the new text does not name. */
+/* What a merge keeps of the running configuration: all that the new text does not name. */
 static int merge(const struct relay *r, struct config *next, struct diag *d)
 {
+	if (config_inherit(next, r->config))
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	for (size_t i = 0; i < r->config->rules.n; i++) {
 		const struct rule *rule = &r->config->rules.rules[i];
 

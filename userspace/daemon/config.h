@@ -9,10 +9,11 @@
 #include "engine/rule.h"
 
 #define CONFIG_PINNINGS_MAX 512
-#define CONFIG_CORES_MAX 64
-#define CONFIG_CORE_LAST 1023     /* highest core number, that of CPU_SETSIZE */
-#define CONFIG_TEXT_MAX (64u << 20)
-#define CONFIG_NODES_MAX (5u << 20) /* more than RULE_MAX rules of RULE_OUTPUTS_MAX outputs need */
+#define CONFIG_CORES_MAX    64
+#define CONFIG_CORE_LAST    1023 /* highest core number, that of CPU_SETSIZE */
+#define CONFIG_TEXT_MAX	    (64u << 20)
+#define CONFIG_NODES_MAX    (5u << 20) /* more than RULE_MAX rules of RULE_OUTPUTS_MAX outputs need \
+					*/
 
 struct config_pinning {
 	char interface[IFNAME_LEN];
@@ -21,14 +22,15 @@ struct config_pinning {
 };
 
 struct config {
-	char instance[32];          /* "" = not given */
-	uint8_t multicast_ttl;      /* 1…255, default 1 */
-	uint32_t worker_grace_s;    /* idle workers retire after; default 60 */
-	uint32_t stats_interval_s;  /* [STATS:…] lines; 0 = none; default 10 */
-	char control_group[32];     /* group of the control socket, "" = the daemon's own */
+	char instance[32];	   /* "" = not given */
+	uint8_t multicast_ttl;	   /* 1…255, default 1 */
+	uint32_t worker_grace_s;   /* idle workers retire after; default 60 */
+	uint32_t stats_interval_s; /* [STATS:…] lines; 0 = none; default 10 */
+	char control_group[32];	   /* group of the control socket, "" = the daemon's own */
 	struct config_pinning *pinnings;
 	size_t n_pinnings;
 	struct ruleset rules;
+	uint32_t given; /* members that the text had, for config_inherit; not a value */
 };
 
 /* An empty relay with every default. */
@@ -56,6 +58,12 @@ int config_read_value(struct config **out, const struct json5_doc *doc, const st
 int config_read_flat_rule(struct rule *out, const struct json5_doc *doc,
 			  const struct json5_node *request, const char *const *also,
 			  struct diag *d);
+
+/* Settings (not rules) that the text of `cfg` did not have become those of `from`. -ENOMEM. */
+int config_inherit(struct config *cfg, const struct config *from);
+
+/* Letters, digits and . _ - that begin with a letter or digit, at most 31: it names files. */
+bool config_is_instance_name(const char *text);
 
 /* Appends a deep copy of `r`, or `r` itself, whose outputs then belong to `cfg`. -ENOMEM. */
 int config_add_rule(struct config *cfg, const struct rule *r);

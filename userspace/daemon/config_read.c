@@ -11,17 +11,28 @@
 #define DAY_S	 86400
 
 /* Letters, digits and . _ - that begin with a letter or digit: also a file name. */
-static int read_plain_name(struct reader *rd, const struct json5_node *v, const char *what,
-			   char *buf, size_t cap)
+static bool is_plain_name(const char *text)
 {
 	static const char plain[] =
 		"._-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return text[0] && !text[strspn(text, plain)] && !strchr("._-", text[0]);
+}
+
+bool config_is_instance_name(const char *text)
+{
+	return is_plain_name(text) && strlen(text) < sizeof(((struct config *)0)->instance);
+}
+
+static int read_plain_name(struct reader *rd, const struct json5_node *v, const char *what,
+			   char *buf, size_t cap)
+{
 	char text[64], quoted[DIAG_QUOTE];
 	int err = reader_text(rd, v, what, text, cap);
 
 	if (err)
 		return err;
-	if (text[strspn(text, plain)] || strchr("._-", text[0]))
+	if (!is_plain_name(text))
 		return reader_refuse(rd, v, E_RANGE,
 				     "%s is not %s: letters, digits, dots, underscores and dashes "
 				     "that begin with a letter or digit",
@@ -231,11 +242,43 @@ int config_read_value(struct config **out, const struct json5_doc *doc, const st
 	if (!err)
 		err = check_rules(&rd, v, &cfg->rules);
 	if (!err) {
+		for (size_t i = 0; i < COUNT(config_members); i++)
+			if (json5_get(doc, v, config_members[i].key))
+				cfg->given |= 1u << i;
 		*out = cfg;
 		cfg = NULL;
 	}
 	config_free(cfg);
 	return err;
+}
+
+/* Members by their place in config_members. */
+enum {
+	GIVEN_TTL = 1 << 1,
+	GIVEN_GRACE = 1 << 2,
+	GIVEN_STATS = 1 << 3,
+	GIVEN_GROUP = 1 << 4,
+	GIVEN_PINNING = 1 << 5
+};
+
+int config_inherit(struct config *cfg, const struct config *from)
+{
+	if (!(cfg->given & GIVEN_TTL))
+		cfg->multicast_ttl = from->multicast_ttl;
+	if (!(cfg->given & GIVEN_GRACE))
+		cfg->worker_grace_s = from->worker_grace_s;
+	if (!(cfg->given & GIVEN_STATS))
+		cfg->stats_interval_s = from->stats_interval_s;
+	if (!(cfg->given & GIVEN_GROUP))
+		memcpy(cfg->control_group, from->control_group, sizeof(cfg->control_group));
+	if (cfg->given & GIVEN_PINNING || !from->n_pinnings)
+		return 0;
+	cfg->pinnings = malloc(from->n_pinnings * sizeof(*cfg->pinnings));
+	if (!cfg->pinnings)
+		return -ENOMEM;
+	memcpy(cfg->pinnings, from->pinnings, from->n_pinnings * sizeof(*cfg->pinnings));
+	cfg->n_pinnings = from->n_pinnings;
+	return 0;
 }
 
 int config_read(struct config **out, const char *text, size_t len, struct diag *d)

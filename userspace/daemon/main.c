@@ -96,14 +96,6 @@ static int options_read(struct options *o, int argc, char **argv)
 	return 2;
 }
 
-/* An instance names files and pins: letters, digits, - and _, and not too many. */
-static bool instance_is_good(const char *name)
-{
-	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-
-	return n > 0 && n < 32 && !name[n];
-}
-
 /* --- where things are --------------------------------------------------------------------------
  */
 
@@ -145,6 +137,10 @@ static int paths_set(struct relay *r, const struct options *o, struct diag *d)
 	if (!err)
 		err = path_set(p->pins, sizeof(p->pins), d, "%s/mcr/%s",
 			       o->bpffs ? o->bpffs : "/sys/fs/bpf", r->instance);
+	/* a bpffs has no dots in names */
+	for (char *dot = p->pins + strlen(p->pins) - strlen(r->instance); !err && *dot; dot++)
+		if (*dot == '.')
+			*dot = ':';
 	return err;
 }
 
@@ -517,8 +513,10 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (o.role && strcmp(o.role, "worker") == 0)
 		return worker_main();
-	if (o.role || (o.instance && !instance_is_good(o.instance))) {
-		fprintf(stderr, "mcrd: an instance name has 1 to 31 letters, digits, - or _\n");
+	if (o.role || (o.instance && !config_is_instance_name(o.instance))) {
+		fprintf(stderr,
+			"mcrd: an instance name has 1 to 31 letters, digits, dots, underscores and "
+			"dashes, and begins with a letter or digit\n");
 		return 2;
 	}
 	return daemon_main(&o);
