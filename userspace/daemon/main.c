@@ -295,15 +295,33 @@ static void on_stop(void *arg, struct mtime now, int signo)
 /* --- interfaces and time -----------------------------------------------------------------------
  */
 
-/* The loop guard's addresses: what this host has now. They are few; set anew each time. */
-static void local_addresses(struct relay *r, const struct netif *ni, bool gone)
+static bool address_in(const struct ip4 *list, unsigned n, struct ip4 addr)
 {
-	for (unsigned i = 0; i < ni->n_addrs; i++) {
-		if (gone)
-			plane_local_del(r->plane, ni->addrs[i]);
-		else
-			plane_local_add(r->plane, ni->addrs[i]);
-	}
+	for (unsigned i = 0; i < n; i++)
+		if (ip4_equal(list[i], addr))
+			return true;
+	return false;
+}
+
+/* The loop guard's addresses: what this host has now, as a difference to what it had. */
+static void local_addresses(struct relay *r)
+{
+	static struct ip4 now[MCR_MAX_LOCAL];
+	unsigned n = 0;
+
+	for (const struct netif *ni = netif_next(r->netifs, NULL); ni;
+	     ni = netif_next(r->netifs, ni))
+		for (unsigned i = 0; i < ni->n_addrs && n < MCR_MAX_LOCAL; i++)
+			if (!address_in(now, n, ni->addrs[i]))
+				now[n++] = ni->addrs[i];
+	for (unsigned i = 0; i < r->n_locals; i++)
+		if (!address_in(now, n, r->locals[i]))
+			plane_local_del(r->plane, r->locals[i]);
+	for (unsigned i = 0; i < n; i++)
+		if (!address_in(r->locals, r->n_locals, now[i]))
+			plane_local_add(r->plane, now[i]);
+	memcpy(r->locals, now, n * sizeof(now[0]));
+	r->n_locals = n;
 }
 
 static void on_interface(void *arg, struct mtime now, const struct netif *ni, bool gone)
@@ -313,7 +331,7 @@ static void on_interface(void *arg, struct mtime now, const struct netif *ni, bo
 	bool is_other = p && (gone || ni->ifindex != p->ifindex);
 
 	(void)now;
-	local_addresses(r, ni, gone);
+	local_addresses(r);
 	if (p)
 		port_interface(r, p, ni, gone);
 	relay_resolve_interface(r, ni->name, is_other);
@@ -399,9 +417,7 @@ static int relay_restore(struct relay *r, const struct options *o, struct config
 		config_free(startup);
 		next = saved;
 	}
-	for (const struct netif *ni = netif_next(r->netifs, NULL); ni;
-	     ni = netif_next(r->netifs, ni))
-		local_addresses(r, ni, false);
+	local_addresses(r);
 	err = relay_commit(r, next, false, NULL, d);
 	if (err)
 		config_free(next);

@@ -51,10 +51,11 @@ struct worker {
 	int core;	/* −1 = not pinned */
 	unsigned n_queues;
 	uint16_t queues[WORKER_QUEUES_MAX];
+	uint32_t frames; /* packet buffers of each queue */
 	enum worker_status status;
 	struct child child;
 	int ingress[WORKER_QUEUES_MAX]; /* our ends of its receive sockets */
-	int memory[WORKER_QUEUES_MAX];  /* of their packet buffers, until handed over */
+	int memory[WORKER_QUEUES_MAX];	/* of their packet buffers, until handed over */
 	int ledger_fd;
 	struct ledger *ledger;	   /* outlives the process: counters go on */
 	struct ledger_totals base; /* kernel drops counted before this process */
@@ -159,6 +160,8 @@ struct relay {
 	struct ctlsock *ctl, *ctl_ro;
 	struct config *config; /* running */
 	struct port ports[MCR_MAX_IFACES];
+	struct ip4 locals[MCR_MAX_LOCAL]; /* this host's addresses, as the loop guard has them */
+	unsigned n_locals;
 	struct live_rule *live[LIVE_BUCKETS];	/* by id */
 	struct live_rule *by_key[LIVE_BUCKETS]; /* programmed ones by key, the newest first */
 	size_t n_live;

@@ -29,7 +29,9 @@
 #define CRASH_WINDOW_MS	 60000
 #define DEGRADED_MS	 60000
 #define HEARTBEAT_MS	 3000
-#define FRAMES_TOTAL	 8192 /* packet buffers of one worker, shared out to its queues */
+#define FRAMES_MAX	 8192 /* packet buffers of one worker, shared out to its queues */
+#define FRAMES_MIN	 1024
+#define FRAMES_ALL	 65536 /* of all workers: with many, each has fewer */
 
 static void worker_start(struct worker *w);
 
@@ -155,24 +157,24 @@ void workers_levels(struct relay *r)
 /* --- the receive sockets -----------------------------------------------------------------------
  */
 
-/* Buffers of each queue: a power of two, so that a worker's rings take the same memory always. */
-static uint32_t frames_per_queue(unsigned n_queues)
+/* Buffers of each queue, a power of two: fewer when there are many queues or many workers. */
+static uint32_t frames_per_queue(const struct worker *w)
 {
-	uint32_t frames = FRAMES_TOTAL;
+	uint32_t frames = FRAMES_MAX;
+	unsigned total, ready;
 
-	while (n_queues > 1 && frames > 1024) {
+	workers_count(w->relay, &total, &ready);
+	while (frames > FRAMES_MIN &&
+	       (frames * total > FRAMES_ALL || frames * w->n_queues > FRAMES_MAX))
 		frames /= 2;
-		n_queues = (n_queues + 1) / 2;
-	}
 	return frames;
 }
 
 static int worker_open_ingress(struct worker *w)
 {
 	for (unsigned i = 0; i < w->n_queues; i++) {
-		int fd = w->kind == MCR_DP_AFXDP
-				 ? sockets_open_xsk(frames_per_queue(w->n_queues), &w->memory[i])
-				 : sockets_open_packet();
+		int fd = w->kind == MCR_DP_AFXDP ? sockets_open_xsk(w->frames, &w->memory[i])
+						 : sockets_open_packet();
 
 		if (fd < 0)
 			return fd;
@@ -462,7 +464,7 @@ static void worker_send_all(struct worker *w)
 		.n_queues = (uint16_t)w->n_queues,
 		.core = w->core,
 		.ifindex = w->port->ifindex,
-		.frames = frames_per_queue(w->n_queues),
+		.frames = w->frames,
 		.fanout = -1,
 	};
 	int fds[2 * WORKER_QUEUES_MAX + 1] = { w->ledger_fd };
@@ -532,6 +534,7 @@ static void worker_start(struct worker *w)
 
 	w->status = WORKER_STARTING;
 	w->started = now;
+	w->frames = frames_per_queue(w);
 	err = worker_spawn(w);
 	if (err) {
 		log_err(LOG_F_supervisor, "cannot start worker %s/%u: %s", w->port->name, w->index,

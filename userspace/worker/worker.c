@@ -22,10 +22,9 @@
 #include "worker/ingress.h"
 #include "worker/worker.h"
 
-#define IDLE_MS		  500 /* longest sleep: the heartbeat of an idle worker */
-#define CHANNEL_EVERY	  16  /* batches between looks at the channel while busy */
-#define STATS_EVERY_NS	  50000000u
-#define PACKET_RING_BYTES (16u << 20)
+#define IDLE_MS	       500 /* longest sleep: the heartbeat of an idle worker */
+#define CHANNEL_EVERY  16  /* batches between looks at the channel while busy */
+#define STATS_EVERY_NS 50000000u
 
 struct worker {
 	struct ledger *ledger;
@@ -33,7 +32,7 @@ struct worker {
 	struct table *table;
 	struct egress *egress;
 	struct ingress *in[WORKER_QUEUES_MAX];
-	unsigned n_in;
+	unsigned n_in, first;
 	uint32_t ifindex;
 	uint64_t stats_ns;
 	unsigned since_channel;
@@ -208,9 +207,11 @@ static bool worker_turn(struct worker *w)
 
 	__atomic_store_n(&w->ledger->turn, w->ledger->turn + 1, __ATOMIC_RELEASE);
 	batch_clear(&w->batch);
+	/* another queue first each time, so that a full one does not starve the rest */
 	for (unsigned i = 0; i < w->n_in; i++)
-		for (; ingress_take(w->in[i], &w->batch, &raw); n++)
+		for (; ingress_take(w->in[(w->first + i) % w->n_in], &w->batch, &raw); n++)
 			frame_sort(w, &raw);
+	w->first++;
 	if (n) {
 		egress_batch(w->egress, &w->batch);
 		for (unsigned i = 0; i < w->n_in; i++)
@@ -304,7 +305,7 @@ static int worker_open_ingress(struct worker *w, const struct wm_setup *m, const
 		.interface = m->interface,
 		.ifindex = m->ifindex,
 		.frames = m->frames,
-		.ring_bytes = PACKET_RING_BYTES,
+		.ring_bytes = m->frames * WORKER_CHUNK,
 		.fanout = m->fanout,
 	};
 
