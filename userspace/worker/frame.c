@@ -48,16 +48,16 @@ static void frame_cut(struct frame *f, const struct frame_raw *raw, uint32_t ski
  * A local sender that leaves the sum to the device has only the pseudo-header's in the field, and
  * XDP cannot say so: it is told by its value. A frame whose field is neither is broken.
  */
-static bool checksum_judge(struct frame *f, const struct udphdr *udp, const struct frame_raw *raw)
+static bool checksum_judge(struct frame *f, const struct mcr_udp *udp, const struct frame_raw *raw)
 {
-	uint32_t pseudo = cksum_pseudo(f->flow.source, f->flow.group, IPPROTO_UDP, ntohs(udp->len));
+	uint32_t pseudo = cksum_pseudo(f->flow.source, f->flow.group, IPPROTO_UDP, ntohs(udp->h.len));
 
 	f->checksum = FRAME_CSUM_FULL;
-	if (udp->check == 0 && !raw->is_partial) {
+	if (udp->h.check == 0 && !raw->is_partial) {
 		f->checksum = FRAME_CSUM_NONE;
 		return true;
 	}
-	if (raw->is_partial || udp->check == cksum_fold(pseudo)) {
+	if (raw->is_partial || udp->h.check == cksum_fold(pseudo)) {
 		f->checksum = FRAME_CSUM_PARTIAL;
 		return true;
 	}
@@ -80,7 +80,7 @@ static bool frame_is_whole(const struct frame *f, const struct frame_raw *raw)
 /* Payload, datagrams, checksum of a frame whose headers are good. */
 static enum frame_drop frame_payload(struct frame *f, const struct frame_raw *raw)
 {
-	const struct udphdr *udp = (const void *)(f->head + MCR_HDR_IP);
+	const struct mcr_udp *udp = (const void *)(f->head + MCR_HDR_IP);
 	uint32_t skip = MCR_HDR_IP;
 
 	if (!frame_is_whole(f, raw))
