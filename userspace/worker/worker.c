@@ -161,9 +161,12 @@ static uint32_t raw_datagrams(const struct frame_raw *raw)
 /* The rule of the run before, if this frame has the same addresses: most frames do. */
 static const struct table_rule *rule_again(const struct batch *b, const struct mcr_flow *flow)
 {
-	const struct run *last = &b->runs[b->n_runs - 1];
+	const struct run *last;
 
-	if (b->n_runs && last->flow.group == flow->group && last->flow.source == flow->source &&
+	if (!b->n_runs)
+		return NULL;
+	last = &b->runs[b->n_runs - 1];
+	if (last->flow.group == flow->group && last->flow.source == flow->source &&
 	    last->flow.dport == flow->dport && last->flow.protocol == flow->protocol)
 		return last->rule;
 	return NULL;
