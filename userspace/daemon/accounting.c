@@ -13,7 +13,10 @@
 #include "daemon/relay.h"
 #include "edge/log.h"
 
-#define IN_FLIGHT (16384 + 512 * MCR_MAX_OUTPUTS) /* rings and a batch, generously */
+/* After a full ring the kernel keeps the buffers of one frame at hand for the next (xsk_buff_free):
+ * they are in no ring. */
+#define KERNEL_KEEPS 18
+#define IN_FLIGHT    (16384 + 512 * MCR_MAX_OUTPUTS) /* rings and a batch, generously */
 
 /* --- sums --------------------------------------------------------------------------------------
  */
@@ -147,6 +150,7 @@ struct identity {
 	const char *name, *left_text, *right_text;
 	char scope[40];
 	uint64_t left, right;
+	uint64_t kept; /* how many the kernel may keep at hand, invisible */
 };
 
 struct identities {
@@ -271,7 +275,8 @@ static void identities_worker(struct relay *r, const struct worker *w, struct id
 				 .left_text = "total",
 				 .right_text = "fill + ring + held",
 				 .left = t->buffers_total,
-				 .right = t->buffers_fill + t->buffers_ring + t->buffers_held };
+				 .right = t->buffers_fill + t->buffers_ring + t->buffers_held,
+				 .kept = w->kind == MCR_DP_AFXDP ? KERNEL_KEEPS * w->n_queues : 0 };
 	identity_put(set, &one, scope);
 }
 
@@ -302,7 +307,7 @@ static void side_show(cJSON *to, const char *key, const char *text, uint64_t val
 static bool identity_show(const struct identity *before, const struct identity *now, cJSON *list)
 {
 	uint64_t moved = distance(before->left, now->left) + distance(before->right, now->right);
-	uint64_t slack = moved ? moved + IN_FLIGHT : 0;
+	uint64_t slack = moved ? moved + IN_FLIGHT : now->kept;
 	bool holds = distance(now->left, now->right) <= slack;
 	cJSON *o = cJSON_CreateObject();
 
