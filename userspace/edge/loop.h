@@ -20,7 +20,7 @@ typedef void (*loop_timer_fn)(void *arg, struct mtime now);
 typedef void (*loop_signal_fn)(void *arg, struct mtime now, int signo);
 
 int loop_new(struct loop **out);
-void loop_free(struct loop *l);
+void loop_free(struct loop *l); /* its timers must have been freed by their owners */
 
 /* The loop never owns the descriptor. 0 or -errno. */
 int loop_fd_add(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *arg);

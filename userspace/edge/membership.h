@@ -3,8 +3,9 @@
  * Joins that make switches and NICs deliver what rules ask for. The kernel speaks IGMP; each
  * socket holds at most net.ipv4.igmp_max_memberships groups, so there are as many sockets as it
  * takes. Any-source and source-specific joins live on different sockets (RFC 3376 §3.1 has one
- * filter per socket and group). References are counted: a join that two rules need is made once and left
- * when the last one goes. The sockets receive nothing.
+ * filter per socket and group). References are counted: a join that two rules need is made once
+ * and left when the last one goes. The sockets receive nothing. Each takes a descriptor: 10,000
+ * joins take 500 with the kernel's default of 20.
  */
 #pragma once
 

@@ -9,23 +9,19 @@
 #include "edge/netif.h"
 
 #include <errno.h>
-#include <linux/ethtool.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include <libmnl/libmnl.h>
 
+#include "edge/ethtool.h"
 #include "edge/log.h"
 
 #define BUCKETS	       1024
@@ -54,9 +50,7 @@ struct netif_table {
 	void *arg;
 	struct mnl_socket *events, *query;
 	struct loop_timer *redump_timer;
-	int ioctl_fd;
-	int gso_bit; /* of tx-udp-segmentation among the features; −1 = unknown here */
-	unsigned feature_blocks;
+	struct ethtool ethtool;
 	unsigned sequence;
 	bool needs_redump;
 	bool is_partial; /* a query failed half-way: tell nobody before the next dump */
@@ -181,75 +175,6 @@ static bool netif_equal(const struct netif *a, const struct netif *b)
 	return true;
 }
 
-/* --- what only ioctls tell -------------------------------------------------------------------- */
-
-static int ethtool(const struct netif_table *t, const char *name, void *cmd)
-{
-	struct ifreq ifr = { .ifr_data = cmd };
-
-	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
-	return ioctl(t->ioctl_fd, SIOCETHTOOL, &ifr) ? -errno : 0;
-}
-
-/* The names of the features are the kernel's and the same for all devices: any device will do. */
-static void gso_bit_find(struct netif_table *t, const char *name)
-{
-	struct {
-		struct ethtool_sset_info head;
-		uint32_t count;
-	} info = { .head = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1u << ETH_SS_FEATURES } };
-	struct ethtool_gstrings *names;
-	uint32_t n;
-
-	if (t->feature_blocks || ethtool(t, name, &info) || !info.head.sset_mask)
-		return;
-	n = info.count;
-	if (!n || n > 4096)
-		return;
-	names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
-	if (!names)
-		return;
-	names->cmd = ETHTOOL_GSTRINGS;
-	names->string_set = ETH_SS_FEATURES;
-	names->len = n;
-	if (!ethtool(t, name, names)) {
-		t->feature_blocks = (n + 31) / 32;
-		for (uint32_t i = 0; i < n && t->gso_bit < 0; i++)
-			if (!strncmp((const char *)names->data + (size_t)i * ETH_GSTRING_LEN,
-				     "tx-udp-segmentation", ETH_GSTRING_LEN))
-				t->gso_bit = (int)i;
-	}
-	free(names);
-}
-
-static bool udp_gso_read(struct netif_table *t, const char *name)
-{
-	struct {
-		struct ethtool_gfeatures head;
-		struct ethtool_get_features_block blocks[128];
-	} features = { .head = { .cmd = ETHTOOL_GFEATURES } };
-
-	gso_bit_find(t, name);
-	if (t->gso_bit < 0 || t->feature_blocks > 128)
-		return false;
-	features.head.size = t->feature_blocks;
-	if (ethtool(t, name, &features))
-		return false;
-	return features.blocks[t->gso_bit / 32].active >> (t->gso_bit % 32) & 1;
-}
-
-/* Queues in use; the link message tells only how many there could be. */
-static uint32_t rx_queues_read(const struct netif_table *t, const char *name, uint32_t possible)
-{
-	struct ethtool_channels ch = { .cmd = ETHTOOL_GCHANNELS };
-	uint32_t used;
-
-	if (ethtool(t, name, &ch))
-		return possible;
-	used = ch.rx_count + ch.combined_count;
-	return used && used < possible ? used : possible;
-}
-
 /* --- messages --------------------------------------------------------------------------------- */
 
 struct attrs {
@@ -351,10 +276,10 @@ static void link_take(struct netif_table *t, const struct nlmsghdr *nlh)
 		ni->mtu = mnl_attr_get_u32(attr);
 	attr = attr_of(&attrs, IFLA_NUM_RX_QUEUES, sizeof(uint32_t));
 	if (attr)
-		ni->rx_queues = rx_queues_read(t, ni->name, mnl_attr_get_u32(attr));
+		ni->rx_queues = ethtool_rx_queues(&t->ethtool, ni->name, mnl_attr_get_u32(attr));
 	qdisc_take(ni, &attrs);
 	stats_take(ni, &attrs);
-	ni->has_udp_gso = udp_gso_read(t, ni->name);
+	ni->has_udp_gso = ethtool_has_udp_gso(&t->ethtool, ni->name);
 }
 
 /* Addresses come in the order of the kernel's list, primaries first. */
@@ -715,8 +640,7 @@ static int query_open(struct netif_table *t)
 		return -errno;
 	if (setsockopt(mnl_socket_get_fd(t->query), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)))
 		return -errno;
-	t->ioctl_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	return t->ioctl_fd < 0 ? -errno : 0;
+	return 0;
 }
 
 int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
@@ -729,10 +653,10 @@ int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
 	t->loop = l;
 	t->fn = fn;
 	t->arg = arg;
-	t->ioctl_fd = -1;
-	t->gso_bit = -1;
 	t->last = &t->first;
-	err = loop_timer_new(l, &t->redump_timer, on_redump_due, t);
+	err = ethtool_open(&t->ethtool);
+	if (!err)
+		err = loop_timer_new(l, &t->redump_timer, on_redump_due, t);
 	if (!err)
 		err = query_open(t);
 	/* Subscribed before the dump: nothing can change in between unnoticed. */
@@ -777,8 +701,7 @@ void netif_close(struct netif_table *t)
 	}
 	if (t->query)
 		mnl_socket_close(t->query);
-	if (t->ioctl_fd >= 0)
-		close(t->ioctl_fd);
+	ethtool_close(&t->ethtool);
 	loop_timer_free(t->redump_timer);
 	entries_free(t->first);
 	entries_free(t->gone);

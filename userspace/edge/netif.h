@@ -33,18 +33,23 @@ struct netif {
 
 struct netif_table;
 
-/* Called once for each interface that appeared, changed or vanished (`gone`); `ni` has its last state. */
+/*
+ * Called once for each interface that appeared, changed (its name, too; not its counters) or
+ * vanished (`gone`); `ni` has its last state. Ends come first. Must not call netif_close.
+ */
 typedef void (*netif_fn)(void *arg, struct mtime now, const struct netif *ni, bool gone);
 
-/* Opens the socket, subscribes, dumps. The first dump is complete when this returns (no callbacks). */
+/* Opens the sockets, subscribes, dumps. No callbacks for what is there when this returns. */
 int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg);
 void netif_close(struct netif_table *t);
 
 const struct netif *netif_by_name(const struct netif_table *t, const char *name);
 const struct netif *netif_by_index(const struct netif_table *t, uint32_t ifindex);
-const struct netif *netif_next(const struct netif_table *t, const struct netif *after); /* NULL first */
+/* The one after, in order of appearance; NULL begins and ends. */
+const struct netif *netif_next(const struct netif_table *t, const struct netif *after);
 
 /* Asks the kernel for the device counters of one interface now. */
 int netif_refresh(struct netif_table *t, uint32_t ifindex, struct netif *out);
 
-uint64_t netif_overruns(const struct netif_table *t); /* notifications lost, each followed by a dump */
+/* How often notifications were lost, each time followed by a dump. */
+uint64_t netif_overruns(const struct netif_table *t);

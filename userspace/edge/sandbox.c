@@ -274,7 +274,7 @@ static int calls_add(scmp_filter_ctx ctx)
 	/* abort() signals itself, nobody else. */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+				       SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0));
 	return err;
 }
 

@@ -15,7 +15,7 @@ struct child {
 };
 
 /* Runs /proc/self/exe with `argv`. Every descriptor but 0–2 and the channel is closed in it. The
- * child dies with this process. 0 or -errno; when the exec itself fails, the child ends with 127. */
+ * child dies with this process. 0 or -errno; a child that could not exec ends with 127. */
 int spawn_role(struct child *out, const char *const *argv);
 
 /* Closes the descriptors and reaps; kills first when it still runs. Empty is fine. */
