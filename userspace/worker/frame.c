@@ -50,7 +50,8 @@ static void frame_cut(struct frame *f, const struct frame_raw *raw, uint32_t ski
  */
 static bool checksum_judge(struct frame *f, const struct mcr_udp *udp, const struct frame_raw *raw)
 {
-	uint32_t pseudo = cksum_pseudo(f->flow.source, f->flow.group, IPPROTO_UDP, ntohs(udp->h.len));
+	uint32_t pseudo =
+		cksum_pseudo(f->flow.source, f->flow.group, IPPROTO_UDP, ntohs(udp->h.len));
 
 	f->checksum = FRAME_CSUM_FULL;
 	if (udp->h.check == 0 && !raw->is_partial) {
@@ -112,8 +113,8 @@ enum frame_drop frame_read(struct frame *f, const struct frame_raw *raw)
 	if (mcr_classify_l3(head, end, &f->flow) != MCR_V__COUNT ||
 	    mcr_classify_l4(head, end, raw->len, &f->flow) != MCR_V__COUNT)
 		return FRAME_DROP_malformed;
-	/* the headers of copies are made anew, which must not heal a broken one; the kernel does not
-	 * keep the sum of a super-frame right */
+	/* the headers of copies are made anew, which must not heal a broken one; the kernel does
+	 * not keep the sum of a super-frame right */
 	if (!raw->segment && cksum_fold(cksum_add(head + ETH_HLEN, 20, 0)) != 0xffff)
 		return FRAME_DROP_checksum;
 	return frame_payload(f, raw);

@@ -12,7 +12,7 @@
 #include "mcr/classify.h"
 #include "mcr/worker.h"
 
-#define FRAME_PIECES_MAX 18 /* chunks of one frame: the kernel's MAX_SKB_FRAGS and the head */
+#define FRAME_PIECES_MAX 37 /* the longest packet, in chunks less XDP's headroom of 256 */
 
 /* What the ring said of a frame. The first piece holds the headers. */
 struct frame_raw {

@@ -31,8 +31,7 @@ struct afxdp {
 	struct xsk_ring_cons rx;
 	void *fill_map, *rx_map, *comp_map;
 	size_t fill_len, rx_len, comp_len;
-	uint32_t n_held;
-	uint64_t held[BATCH_PIECES]; /* chunk addresses in the batch */
+	uint32_t n_held; /* descriptors taken, still in the ring: their buffers are in the batch */
 	struct xdp_statistics last;
 };
 
@@ -40,23 +39,27 @@ static bool afxdp_take(struct ingress *in, struct batch *b, struct frame_raw *ra
 {
 	struct afxdp *x = (struct afxdp *)in;
 	const struct xdp_desc *desc;
-	uint32_t idx, held = x->n_held;
+	uint32_t idx, n = 0;
 
 	*raw = (struct frame_raw){ .pieces = &b->pieces[b->n_pieces] };
 	do {
-		if (raw->n_pieces == FRAME_PIECES_MAX || !xsk_ring_cons__peek(&x->rx, 1, &idx)) {
+		if (!xsk_ring_cons__peek(&x->rx, 1, &idx)) {
 			/* the kernel publishes whole frames: only an empty ring ends up here */
-			xsk_ring_cons__cancel(&x->rx, raw->n_pieces);
-			x->n_held = held;
+			xsk_ring_cons__cancel(&x->rx, n);
 			return false;
 		}
 		desc = xsk_ring_cons__rx_desc(&x->rx, idx);
-		raw->pieces[raw->n_pieces].iov_base = x->umem + desc->addr;
-		raw->pieces[raw->n_pieces++].iov_len = desc->len;
+		/* what lies in more pieces than any packet needs is taken too, and read as
+		 * truncated: left where it is, it would block the ring */
+		if (raw->n_pieces < FRAME_PIECES_MAX) {
+			raw->pieces[raw->n_pieces].iov_base = x->umem + desc->addr;
+			raw->pieces[raw->n_pieces++].iov_len = desc->len;
+		}
 		raw->len += desc->len;
-		x->held[x->n_held++] = desc->addr & ~(uint64_t)(WORKER_CHUNK - 1);
+		n++;
 	} while (desc->options & XDP_PKT_CONTD);
 	b->n_pieces += raw->n_pieces;
+	x->n_held += n;
 	return true;
 }
 
@@ -64,10 +67,13 @@ static void afxdp_release(struct ingress *in)
 {
 	struct afxdp *x = (struct afxdp *)in;
 	uint32_t idx, n = xsk_ring_prod__reserve(&x->fill, x->n_held, &idx);
+	uint32_t from = x->rx.cached_cons - x->n_held;
 
 	/* the ring has room for every buffer there is, so n is n_held */
 	for (uint32_t i = 0; i < n; i++)
-		*xsk_ring_prod__fill_addr(&x->fill, idx + i) = x->held[i];
+		*xsk_ring_prod__fill_addr(&x->fill, idx + i) =
+			xsk_ring_cons__rx_desc(&x->rx, from + i)->addr &
+			~(uint64_t)(WORKER_CHUNK - 1);
 	xsk_ring_prod__submit(&x->fill, n);
 	xsk_ring_cons__release(&x->rx, x->n_held);
 	x->n_held = 0;
