@@ -52,7 +52,7 @@ endif
 $(if $(cflags.$(MODE)),,$(error MODE=$(MODE): release, debug, asan, cov or fuzz))
 
 pkgs := libbpf libxdp liburing libmnl libcjson libcap-ng libseccomp
-ifeq ($(filter help clean deps uninstall,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps demo test bare-test uninstall,$(MAKECMDGOALS)),)
 missing := $(strip $(foreach p,$(pkgs),$(shell pkg-config --exists $(p) || echo $(p))))
 endif
 
@@ -77,6 +77,7 @@ engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
 edge.src += userspace/edge/ctlsock.c
+edge.src += userspace/edge/ethtool.c
 edge.src += userspace/edge/lock.c
 edge.src += userspace/edge/log.c
 edge.src += userspace/edge/loop.c
@@ -133,6 +134,12 @@ ctl.src += userspace/ctl/table.c
 ctl.src += userspace/ctl/values.c
 
 mcrgen.src += tools/mcrgen.c
+mcrgen.src += tools/mcrgen_frame.c
+mcrgen.src += tools/mcrgen_live.c
+mcrgen.src += tools/mcrgen_packet.c
+mcrgen.src += tools/mcrgen_report.c
+mcrgen.src += tools/mcrgen_udp.c
+mcrgen.src += tools/options.c
 mcrsink.src += tools/mcrsink.c
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
@@ -148,7 +155,7 @@ $(B)/bin/mcrd: libs = -lbpf -luring -lmnl -lcjson -lcap-ng -lseccomp
 $(B)/bin/mcrctl: $(call obj,$(ctl.src) $(base.src)) $(B)/lib/libmcr.a
 $(B)/bin/mcrctl: libs = -lcjson -lm
 $(B)/bin/mcrgen: $(call obj,$(mcrgen.src) $(base.src))
-$(B)/bin/mcrgen: libs = -lbpf
+$(B)/bin/mcrgen: libs = -lbpf -lcjson -lm
 $(B)/bin/mcrsink: $(call obj,$(mcrsink.src) $(base.src))
 $(B)/bin/mcrsink: libs =
 
@@ -177,7 +184,7 @@ $(B)/%.skel.h: $(B)/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@.tmp && mv $@.tmp $@
 
 $(call obj,$(plane.src)): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bpf.src))
-$(call obj,tools/mcrgen.c): $(patsubst %.bpf.c,$(B)/%.skel.h,$(gen_bpf.src))
+$(call obj,tools/mcrgen_live.c): $(patsubst %.bpf.c,$(B)/%.skel.h,$(gen_bpf.src))
 
 .PHONY: need-libs
 need-libs:
@@ -205,7 +212,8 @@ unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/base/ip4.c
-unit.netif := userspace/edge/netif.c userspace/edge/loop.c userspace/edge/log.c userspace/base/ip4.c
+unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/loop.c \
+	userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c
 unit.payload :=
@@ -231,7 +239,7 @@ $(unit_bins): $(B)/tests/%:
 
 .PHONY: unit
 unit: $(unit_bins) ## build and run the unit tests (MODE=asan: under the sanitizers)
-	$(Q)tests/lib/run_unit $(unit_bins)
+	$(Q)tests/run $(unit_bins)
 
 # --- fuzz --------------------------------------------------------------------------------------
 # fuzz.<name>: what tests/fuzz/fuzz_<name>.c is linked with. New inputs go to build/fuzz/corpus.
@@ -273,14 +281,44 @@ $(addsuffix .o,$(bpf_test.bin)): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bpf.src))
 
 .PHONY: bpf-tests
 bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (root)
-	@for t in $^; do $$t || [ $$? = 77 ] || exit 1; done
+	$(Q)tests/run $^
+
+# --- test --------------------------------------------------------------------------------------
+# What takes packages looks for them first, so that these work on a system that has only make.
+
+golden_tests := $(sort $(wildcard tests/golden/*/run.sh))
+net_tests := $(sort $(wildcard tests/net/*.sh))
+fault_tests := $(sort $(wildcard tests/fault/*.sh))
+jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: deps
+deps: ## install the packages that are missing (Debian 12 or newer, root), or name them
+	$(Q)tools/deps
+
+.PHONY: demo
+demo: ## video and 100,000 packets a second through a relay, watched (root)
+	$(Q)tools/deps build demo
+	$(Q)$(MAKE) --no-print-directory $(jobs) all
+	$(Q)MODE=$(MODE) tools/demo
+
+.PHONY: test
+test: ## run all tests (root)
+	$(Q)tools/deps build test
+	$(Q)$(MAKE) --no-print-directory $(jobs) test-programs
+	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) $(fault_tests)
+
+.PHONY: test-programs
+test-programs: all $(unit_bins) $(bpf_test.bin)
+
+.PHONY: bare-test
+bare-test: ## make demo and make test in a new, bare Debian 12 (root, debootstrap)
+	$(Q)tests/bare/run
 
 # --- mcrctl, installation and documents against the programs --------------------------------------
 
 .PHONY: golden
 golden: $(B)/bin/mcrd $(B)/bin/mcrctl $(B)/lib/libmcr.a ## mcrctl, install and uninstall
-	@tests/golden/ctl/run.sh
-	@tests/golden/install/run.sh
+	$(Q)tests/run $(golden_tests)
 
 .PHONY: check-docs
 check-docs: all ## run every command in the documents (root)
