@@ -215,8 +215,6 @@ static void what_cannot_be_joined_is_refused(void **state)
 
 static void an_interface_that_comes_back_is_joined_anew(void **state)
 {
-	char command[256];
-
 	skip_unless_netns();
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(membership_join(m, a, group(i), any), 0);
@@ -225,12 +223,12 @@ static void an_interface_that_comes_back_is_joined_anew(void **state)
 	}
 	assert_int_equal(membership_join(m, 1, group(1), any), 0);	 /* loopback stays, */
 	assert_int_equal(membership_join(m, 1, group(1), source(1)), 0); /* and its sockets */
-	snprintf(command, sizeof(command),
-		 "ip link del mcrta && ip link add mcrta index %u type veth peer name mcrtb &&"
-		 "ip link set mcrta up",
-		 a);
-	assert_true(shell("%s", command));
+	/* Without the device the kernel is less helpful in leaving, see shard_leave. */
+	assert_true(shell("ip link del mcrta"));
 	membership_forget(m, a);
+	assert_true(shell("ip link add mcrta index %u type veth peer name mcrtb &&"
+			  "ip link set mcrta up",
+			  a));
 	assert_int_equal(membership_count(m), 2);
 	assert_int_equal(membership_sockets(m), 2);
 	for (unsigned i = 0; i < 19; i++) { /* the places of the forgotten ones are free */

@@ -23,7 +23,7 @@ struct ctlsock_limits {
 	unsigned clients_per_uid;  /* not for root */
 	unsigned requests_per_turn; /* of one client before others get their turn */
 	int64_t request_ms;        /* from the first byte of a request to its newline */
-	int64_t idle_ms;           /* connection without any request under way, or that takes no reply */
+	int64_t idle_ms;           /* connection without a request under way, or taking no reply */
 	size_t total_bytes;        /* buffers of all clients beyond 64 KiB each; root: twice that */
 };
 
