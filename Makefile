@@ -117,6 +117,7 @@ daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/rows.c
 daemon.src += userspace/daemon/show.c
+daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
 

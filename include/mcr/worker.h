@@ -23,7 +23,7 @@
 
 enum worker_msg_kind {
 	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger, a socket for each queue, and for
-	                  AF_XDP the memory of each queue's buffers */
+			  AF_XDP the memory of each queue's buffers */
 	WM_RULE,       /* struct wm_rule; descriptors: none */
 	WM_SOCKET,     /* struct wm_socket; one descriptor: an egress socket */
 	WM_LEVEL,      /* struct wm_level */
@@ -76,8 +76,8 @@ struct wm_output {
 				   it counts itself, segment by segment (docs/accounting.md) */
 	uint8_t is_up;
 	uint8_t pad;
-	uint16_t port; /* host order, 0 = keep */
-	uint16_t mtu;
+	uint16_t port;	 /* host order, 0 = keep */
+	uint16_t mtu;	 /* 0 = not known: the kernel's routes decide */
 	uint32_t source; /* network order, unless keeps_source */
 	uint32_t group;	 /* network order */
 	uint8_t dst_mac[6], src_mac[6];
@@ -90,6 +90,7 @@ struct wm_rule {
 	uint16_t n_outputs;
 	uint8_t is_gone; /* 1: forget the key */
 	uint8_t accept_ttl1;
+	uint32_t trace_every;	    /* one datagram in so many leaves a trace record; 0 = none */
 	struct wm_output outputs[]; /* n_outputs */
 };
 
@@ -126,7 +127,7 @@ enum copy_drop {
 /* What became of a datagram that a worker took from its ring but did not relay. */
 #define FRAME_DROPS(X)                                                                             \
 	X(rule_gone, "its rule was removed while it waited")                                       \
-	X(checksum, "its IP header or UDP checksum is wrong")                                                   \
+	X(checksum, "its IP header or UDP checksum is wrong")                                      \
 	X(malformed, "the headers contradict the frame")                                           \
 	X(truncated, "longer than the ring can hold")                                              \
 	X(crash, "its worker died while it held it, or with it in the ring")
@@ -164,12 +165,25 @@ struct ledger_output {
 	uint64_t drop[COPY_DROP__COUNT];
 };
 
+/* A sampled datagram, or the first of a sampled super-frame. */
+#define TRACE_RECORDS 256
+#define TRACE_HEAD    96
+struct trace_record {
+	uint64_t sequence;	  /* from 1; 0 = empty, or being written */
+	uint64_t ns;		  /* CLOCK_MONOTONIC of the batch */
+	uint32_t row;		  /* of its rule */
+	uint32_t len;		  /* payload bytes */
+	uint8_t head[TRACE_HEAD]; /* from the Ethernet header on, zeroes behind a shorter frame */
+};
+
 /* Rows are touched on first use only, so an idle ledger costs little memory. */
 struct ledger {
 	uint64_t turn;	       /* odd while a batch is under way */
 	uint64_t applied;      /* messages from main that are in force */
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC of the last turn */
 	struct ledger_totals totals;
+	uint64_t traced; /* records written; the last TRACE_RECORDS of them are there */
+	struct trace_record trace[TRACE_RECORDS];
 	struct ledger_rule rules[MCR_MAX_RULES];
 	struct ledger_output outputs[WORKER_OUTPUTS];
 };

@@ -12,6 +12,8 @@
 #include "edge/log.h"
 #include "edge/statefile.h"
 
+#define PROTOCOL_VERSION 1
+
 struct request {
 	const struct json5_doc *doc;
 	const struct json5_node *root;
@@ -24,7 +26,7 @@ typedef int (*command_fn)(struct relay *r, const struct request *q, cJSON *reply
 struct command {
 	const char *name;
 	command_fn fn;
-	bool is_change;
+	bool is_change;	      /* or shows what not everybody may see: not on the read-only socket */
 	const char *keys[12]; /* besides command, id, dry_run; NULL entry first = any (AddRule) */
 };
 
@@ -321,7 +323,7 @@ static int cmd_version(struct relay *r, const struct request *q, cJSON *reply, s
 	(void)d;
 	snprintf(abi, sizeof(abi), "%u.%u", MCR_ABI_MAJOR, MCR_ABI_MINOR);
 	cJSON_AddStringToObject(reply, "version", MCR_VERSION);
-	cJSON_AddNumberToObject(reply, "protocol_version", 1);
+	cJSON_AddNumberToObject(reply, "protocol_version", PROTOCOL_VERSION);
 	cJSON_AddStringToObject(reply, "abi", abi);
 	return 0;
 }
@@ -364,11 +366,12 @@ static int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, str
 	return 0;
 }
 
-static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+/* The rule that a request names by rule_id or name. */
+static int param_rule(struct relay *r, const struct request *q, struct live_rule **out,
+		      struct diag *d)
 {
-	const struct live_rule *live = NULL;
 	const struct rule *rule = NULL;
-	const char *id, *name;
+	const char *id, *name = NULL;
 	int err = param_text(q, "rule_id", false, &id, d);
 
 	if (!err)
@@ -379,13 +382,110 @@ static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply,
 		return err;
 	if (name)
 		rule = ruleset_find_name(&r->config->rules, name);
-	live = id ? relay_find(r, id) : rule ? relay_find(r, rule->id) : NULL;
-	if (!live)
+	*out = id ? relay_find(r, id) : rule ? relay_find(r, rule->id) : NULL;
+	if (!*out)
 		return diag_set(d, -ENOENT, E_NOT_FOUND, id ? "rule_id" : "name",
-				"there is no rule '%s'", id ? id : name);
+				"there is no rule '%.60s'", id ? id : name);
+	return 0;
+}
+
+static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	struct live_rule *live;
+	int err = param_rule(r, q, &live, d);
+
+	if (err)
+		return err;
 	cJSON_AddItemToObject(reply, "rule", show_rule(r, live, true));
 	cJSON_AddItemToObject(reply, "explanation", show_explanation(r, live));
 	return 0;
+}
+
+/* --- looking back ------------------------------------------------------------------------------
+ */
+
+static int param_number(const struct request *q, const char *key, int64_t preset, int64_t least,
+			int64_t *out, struct diag *d)
+{
+	const struct json5_node *v = json5_get(q->doc, q->root, key);
+
+	*out = preset;
+	if (!v)
+		return 0;
+	if (v->type != JSON5_NUMBER || !v->is_integer || v->integer < least ||
+	    v->integer > UINT32_MAX)
+		return diag_set(d, -EINVAL, E_RANGE, key, "%s must be a whole number, %lld to %u",
+				key, (long long)least, UINT32_MAX);
+	*out = v->integer;
+	return 0;
+}
+
+static int set_trace(struct relay *r, const struct request *q, int64_t every, struct diag *d)
+{
+	struct live_rule *live;
+	int err = param_rule(r, q, &live, d);
+
+	if (err || q->dry_run)
+		return err;
+	live->trace_every = (uint32_t)every;
+	if (live->is_programmed)
+		workers_rule(r, live, false);
+	return 0;
+}
+
+static int cmd_enable_trace(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	int64_t every;
+	int err = param_number(q, "every", 1, 1, &every, d);
+
+	(void)reply;
+	return err ? err : set_trace(r, q, every, d);
+}
+
+static int cmd_disable_trace(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	(void)reply;
+	return set_trace(r, q, 0, d);
+}
+
+static int cmd_get_trace(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	struct live_rule *live;
+	int err = param_rule(r, q, &live, d);
+
+	if (err)
+		return err;
+	cJSON_AddNumberToObject(reply, "every", live->trace_every);
+	cJSON_AddItemToObject(reply, "records", show_trace(live));
+	return 0;
+}
+
+static int cmd_dump_logs(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	int64_t since;
+	int err = param_number(q, "since", 0, 0, &since, d);
+
+	(void)r;
+	if (err)
+		return err;
+	cJSON_AddItemToObject(reply, "lines", show_log((uint64_t)since));
+	cJSON_AddNumberToObject(reply, "newest", (double)log_newest());
+	return 0;
+}
+
+static int cmd_version_check(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
+{
+	int64_t version;
+	int err = param_number(q, "protocol_version", -1, 0, &version, d);
+
+	(void)r;
+	if (err)
+		return err;
+	cJSON_AddNumberToObject(reply, "protocol_version", PROTOCOL_VERSION);
+	if (version == PROTOCOL_VERSION)
+		return 0;
+	return diag_set(d, -EINVAL, E_UNSUPPORTED, "protocol_version",
+			"this daemon speaks protocol version %d, and no other", PROTOCOL_VERSION);
 }
 
 static int cmd_list_workers(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
@@ -502,10 +602,14 @@ static const struct command commands[] = {
 	{ "AddRule", cmd_add_rule, true, { NULL } },
 	{ "CheckAccounting", cmd_check, false, { "" } },
 	{ "CheckConfig", cmd_check_config, false, { "config", "config_text" } },
+	{ "DisableTrace", cmd_disable_trace, true, { "rule_id", "name" } },
+	{ "DumpLogs", cmd_dump_logs, true, { "since" } },
+	{ "EnableTrace", cmd_enable_trace, true, { "rule_id", "name", "every" } },
 	{ "GetConfig", cmd_get_config, false, { "" } },
 	{ "GetLogLevels", cmd_get_levels, false, { "" } },
 	{ "GetStats", cmd_stats, false, { "" } },
 	{ "GetStatus", cmd_status, false, { "" } },
+	{ "GetTrace", cmd_get_trace, true, { "rule_id", "name" } },
 	{ "GetVersion", cmd_version, false, { "" } },
 	{ "ListRules", cmd_list_rules, false, { "" } },
 	{ "ListWorkers", cmd_list_workers, false, { "" } },
@@ -517,6 +621,7 @@ static const struct command commands[] = {
 	{ "SetFacilityLogLevel", cmd_set_facility, true, { "facility", "level" } },
 	{ "SetGlobalLogLevel", cmd_set_level, true, { "level" } },
 	{ "ShowRule", cmd_show_rule, false, { "rule_id", "name" } },
+	{ "VersionCheck", cmd_version_check, false, { "protocol_version" } },
 };
 
 static const struct command *command_find(const char *name)
@@ -564,8 +669,8 @@ static int dispatch(struct relay *r, struct request *q, cJSON *reply, struct dia
 		return diag_set(d, -EINVAL, E_UNKNOWN_COMMAND, "command",
 				"there is no command '%.60s'", name);
 	if (c->is_change && q->peer->is_readonly)
-		return diag_set(d, -EPERM, E_PERM, "command",
-				"%s changes something; this is the read-only socket", name);
+		return diag_set(d, -EPERM, E_PERM, "command", "%s is not for the read-only socket",
+				name);
 	err = keys_check(c, q, d);
 	return err ? err : c->fn(r, q, reply, d);
 }

@@ -110,6 +110,7 @@ struct live_rule {
 	uint64_t last_packets, last_bytes, last_sent, last_drops; /* sampled each second */
 	uint64_t pps, bps;
 	uint32_t generation;	    /* of the transaction that set it */
+	uint32_t trace_every;	    /* 0 = not traced; forgotten when the rule changes */
 	struct live_rule *next;	    /* in its bucket of relay.live */
 	struct live_rule *next_key; /* in its bucket of relay.by_key */
 };
@@ -244,6 +245,8 @@ cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counte
 cJSON *show_workers(struct relay *r, bool with_counters);
 cJSON *show_interfaces(struct relay *r);
 cJSON *show_explanation(struct relay *r, const struct live_rule *live);
+cJSON *show_trace(const struct live_rule *live);
+cJSON *show_log(uint64_t since);
 void show_status(struct relay *r, cJSON *reply);
 
 /* commands.c */

@@ -103,13 +103,17 @@ static int bind_device(int fd, uint32_t ifindex)
 static int open_udp(const struct egress_socket *s)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int yes = 1, pmtu = s->df ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT, err;
+	int yes = 1, none = 0, pmtu = s->df ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT, err;
 	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = s->source.net };
 
 	if (fd < 0)
 		return -errno;
 	err = bind_device(fd, s->ifindex);
-	if (!err && setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof(pmtu)))
+	/* without IP_RECVERR the kernel hides that a device refused a datagram; nobody reads, so
+	 * what comes in needs no room */
+	if (!err && (setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof(pmtu)) ||
+		     setsockopt(fd, IPPROTO_IP, IP_RECVERR, &yes, sizeof(yes)) ||
+		     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &none, sizeof(none))))
 		err = -errno;
 	if (!err && s->source.net &&
 	    (setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &yes, sizeof(yes)) ||
@@ -126,11 +130,13 @@ static int open_raw(const struct egress_socket *s)
 {
 	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	struct ip_mreqn out = { .imr_ifindex = (int)s->ifindex };
-	int err;
+	int yes = 1, err;
 
 	if (fd < 0)
 		return -errno;
 	err = bind_device(fd, s->ifindex);
+	if (!err && setsockopt(fd, IPPROTO_IP, IP_RECVERR, &yes, sizeof(yes))) /* as above */
+		err = -errno;
 	if (!err && s->ifindex && setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof(out)))
 		err = -errno;
 	if (!err)

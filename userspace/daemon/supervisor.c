@@ -116,6 +116,7 @@ static void worker_send_rule(struct worker *w, const struct live_rule *live, boo
 		.n_outputs = is_gone ? 0 : live->now.n_outputs,
 		.is_gone = is_gone,
 		.accept_ttl1 = live->rule->accept_ttl1,
+		.trace_every = live->trace_every,
 	};
 	for (unsigned i = 0; i < m->n_outputs; i++) {
 		m->outputs[i] = live->now.outputs[i].wire;

@@ -25,6 +25,9 @@
 #define ACCEPT_PAUSE_MS	 1000
 #define DRAIN_MS	 1000
 #define READ_PER_TURN	 (256u << 10)
+#define TURN_MS		 4	     /* of one turn of the loop that requests may take */
+#define LARGE_REQUEST	 (64u << 10) /* waits until no small one does … */
+#define LARGE_PATIENCE_MS 200	     /* … or for so long */
 #define BUFFER_FIRST	 4096u
 #define BUFFER_FREE	 (32u << 10)  /* a buffer up to this size does not count */
 #define BUFFER_LARGE	 (256u << 10) /* giving one back is worth a trim of the heap */
@@ -53,6 +56,7 @@ struct ctl_client {
 	uint32_t events; /* as registered */
 	struct buffer in, out;
 	size_t scanned;	    /* in.bytes[start…scanned) has no newline */
+	uint64_t place;	    /* in the queue of those whose request waits */
 	struct mtime since; /* of what the deadline counts from */
 	struct loop_timer *deadline;
 	bool has_line;	     /* a whole request waits for its turn */
@@ -73,6 +77,8 @@ struct ctlsock {
 	ino_t ino;
 	struct loop_timer *accept_timer, *turn_timer;
 	struct ctl_client *clients, *dead;
+	uint64_t places; /* given out */
+	struct mtime last_large;
 	size_t held;	/* bytes that count against total_bytes */
 	unsigned depth; /* callbacks of ours on the stack */
 	struct ctlsock_counters counters;
@@ -305,12 +311,18 @@ static void client_too_large(struct ctl_client *c)
 	client_refuse(c, E_TOO_LARGE, sentence);
 }
 
-/* Carries out up to a turn's worth of requests; has_line tells whether more wait. */
-static void client_run_requests(struct ctl_client *c, struct mtime now)
+/* Whether this turn of the loop has time for another request; what is left waits in the queue. */
+static bool ctlsock_has_time(const struct ctlsock *s)
+{
+	return mtime_before(loop_clock(), mtime_add(loop_now(s->loop), mtime_ms(TURN_MS)));
+}
+
+/* Carries out up to `most` requests while there is time; has_line tells whether more wait. */
+static void client_run_requests(struct ctl_client *c, struct mtime now, unsigned most)
 {
 	struct ctlsock *s = c->s;
 
-	for (unsigned n = 0; c->has_line && n < s->limits.requests_per_turn; n++) {
+	for (unsigned n = 0; c->has_line && n < most && (!n || ctlsock_has_time(s)); n++) {
 		char *line = c->in.bytes + c->in.start;
 		size_t len = c->scanned;
 
@@ -326,6 +338,7 @@ static void client_run_requests(struct ctl_client *c, struct mtime now)
 		c->in.start += len + 1;
 		c->scanned = 0;
 		c->since = now;
+		c->place = ++s->places;
 		client_scan(c);
 	}
 	if (!buffer_len(&c->in))
@@ -416,24 +429,52 @@ static void client_on_events(void *arg, struct mtime now, uint32_t events)
 		if (!client_read(c, now))
 			goto out;
 		client_scan(c);
-		client_run_requests(c, now);
+		c->place = ++s->places;
+		if (!c->has_line || (c->scanned <= LARGE_REQUEST && ctlsock_has_time(s)))
+			client_run_requests(c, now, s->limits.requests_per_turn);
 	}
 	client_settle(c);
 out:
 	ctlsock_leave(s);
 }
 
+/* Who has waited longest with a small or with a large request; NULL when nobody waits. */
+static struct ctl_client *ctlsock_first(const struct ctlsock *s, bool is_large)
+{
+	struct ctl_client *first = NULL;
+
+	for (struct ctl_client *c = s->clients; c; c = c->next)
+		if (c->has_line && (c->scanned > LARGE_REQUEST) == is_large &&
+		    (!first || c->place < first->place))
+			first = c;
+	return first;
+}
+
+/*
+ * Requests that found no time when they came. One of each client in turn, as many as there is
+ * time for; a large one, which may take long, last and one at a time.
+ */
 static void ctlsock_on_turn(void *arg, struct mtime now)
 {
 	struct ctlsock *s = arg;
+	struct mtime patience = mtime_add(s->last_large, mtime_ms(LARGE_PATIENCE_MS));
+	struct ctl_client *c;
+	bool has_run = false;
 
 	ctlsock_enter(s);
-	for (struct ctl_client *c = s->clients; c && !s->is_closing; c = c->next) {
-		if (c->is_dead || !c->has_line)
-			continue;
-		client_run_requests(c, now);
+	while (!s->is_closing && (!has_run || ctlsock_has_time(s)) && (c = ctlsock_first(s, false))) {
+		client_run_requests(c, now, 1);
 		client_settle(c);
+		has_run = true;
 	}
+	c = s->is_closing ? NULL : ctlsock_first(s, true);
+	if (c && (mtime_before(patience, now) || !ctlsock_first(s, false))) {
+		client_run_requests(c, now, 1);
+		client_settle(c);
+		s->last_large = loop_clock();
+	}
+	if (!s->is_closing && (ctlsock_first(s, false) || ctlsock_first(s, true)))
+		loop_timer_set(s->turn_timer, loop_now(s->loop));
 	ctlsock_leave(s);
 }
 

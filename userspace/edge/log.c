@@ -45,6 +45,8 @@ static struct {
 	char ident[48];
 	enum log_level level;
 	int override[LOG_F__COUNT]; /* level + 1; 0 = none */
+	uint64_t newest;
+	struct log_entry kept[LOG_KEPT];
 } lg = { .fd = STDERR_FILENO, .ident = "mcrd", .level = LOG_L_INFO };
 
 struct line {
@@ -306,9 +308,39 @@ static bool sink_write(const struct line *l)
 	return n == (ssize_t)l->len;
 }
 
+static void log_keep(enum log_level level, enum log_facility f, const char *text)
+{
+	struct log_entry *e = &lg.kept[++lg.newest % LOG_KEPT];
+	char stamp[40];
+
+	e->sequence = lg.newest;
+	e->level = level;
+	e->facility = f;
+	stamp_format(stamp);
+	snprintf(e->stamp, sizeof(e->stamp), "%.31s", stamp);
+	snprintf(e->text, sizeof(e->text), "%.*s", (int)sizeof(e->text) - 1, text);
+}
+
+uint64_t log_newest(void)
+{
+	return lg.newest;
+}
+
+bool log_recall(uint64_t sequence, struct log_entry *out)
+{
+	const struct log_entry *e = &lg.kept[sequence % LOG_KEPT];
+
+	if (!sequence || e->sequence != sequence)
+		return false;
+	*out = *e;
+	return true;
+}
+
 static void log_put(enum log_level level, enum log_facility f, const char *text)
 {
 	struct line l;
+
+	log_keep(level, f, text);
 
 	if (lg.lost) {
 		char told[80];

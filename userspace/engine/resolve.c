@@ -8,7 +8,6 @@
 #include "engine/resolve.h"
 
 #define UNICAST_TTL 64
-#define ROUTED_MTU  1500 /* what is assumed where the kernel chooses the way */
 
 const char *resolve_state_name(enum resolve_state s)
 {
@@ -45,7 +44,6 @@ static void resolve_group(const struct rule_output *spec, const struct port_view
 	group_mac((struct ip4){ o->wire.group }, o->wire.dst_mac);
 	memcpy(o->wire.src_mac, port->mac, sizeof(port->mac));
 	o->wire.can_segment = o->wire.kind == EGRESS_PACKET;
-	o->wire.drops_consumed = !port->has_qdisc && !port->has_udp_gso;
 	if (spec->source_policy == SOURCE_INTERFACE) {
 		o->wire.source = port->address.net;
 		if (!port->address.net)
@@ -87,7 +85,7 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 			   uint8_t multicast_ttl, port_find_fn find, const void *arg,
 			   struct resolved_output *o)
 {
-	struct port_view port = { .mtu = ROUTED_MTU, .is_up = true };
+	struct port_view port = { .mtu = 0, .is_up = true }; /* where the kernel chooses the way */
 
 	*o = (struct resolved_output){ .state = RESOLVE_ACTIVE };
 	resolve_policies(rule, spec, multicast_ttl, o);
@@ -98,6 +96,7 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 	o->ifindex = port.ifindex;
 	o->wire.mtu = (uint16_t)(port.mtu > UINT16_MAX ? UINT16_MAX : port.mtu);
 	o->wire.is_up = port.is_up;
+	o->wire.drops_consumed = port.ifindex && !port.has_qdisc && !port.has_udp_gso;
 	if (!port.is_up)
 		snprintf(o->reason, sizeof(o->reason), "%s is down", spec->interface);
 	if (ip4_is_multicast((struct ip4){ o->wire.group }))

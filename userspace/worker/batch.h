@@ -12,8 +12,10 @@
 #define BATCH_FRAMES  512
 #define BATCH_PIECES  (2 * BATCH_FRAMES + FRAME_PIECES_MAX)
 #define RUN_DATAGRAMS 64    /* UDP_MAX_SEGMENTS of every kernel that has UDP GSO */
-#define RUN_BYTES     65507 /* 65535 less IP and UDP headers */
-#define RUN_PIECES    66
+/* With all headers a send stays below 65536 bytes, which devices take by default (gso_max_size):
+ * the kernel would segment a larger one before them, whatever they can do. */
+#define RUN_BYTES  65493
+#define RUN_PIECES 66
 
 struct run {
 	const struct table_rule *rule;

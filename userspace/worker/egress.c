@@ -38,7 +38,7 @@ struct send_slot {
 	struct ledger_output *row;
 	uint32_t bytes;
 	uint16_t datagrams;
-	bool drops_consumed;
+	bool drops_consumed, is_udp;
 	int fd;
 };
 
@@ -140,10 +140,19 @@ static enum copy_drop drop_of_errno(int err)
 	}
 }
 
+static int slot_sendmsg(const struct send_slot *s)
+{
+	return sendmsg(s->fd, &s->msg, MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 /* The outcome of a send, for all its datagrams. */
 static void slot_finish(struct egress *e, const struct send_slot *s, int res)
 {
 	e->ledger->totals.completed++;
+	/* an ICMP message about an earlier datagram, maybe another output's, makes the next send of
+	 * its UDP socket fail before it begins; being told once, it leaves the second one alone */
+	if (s->is_udp && res < 0 && res != -EAGAIN && res != -ENOBUFS)
+		res = slot_sendmsg(s);
 	/* a device without queue that segments in software answers for the last segment only, and
 	 * counts each that it refuses: they are its to account for */
 	if (res == -ENOBUFS && s->drops_consumed)
@@ -158,12 +167,8 @@ static void slot_finish(struct egress *e, const struct send_slot *s, int res)
 
 static void egress_flush_sendmsg(struct egress *e)
 {
-	for (unsigned i = 0; i < e->n_slots; i++) {
-		struct send_slot *s = &e->slots[i];
-		ssize_t n = sendmsg(s->fd, &s->msg, MSG_DONTWAIT);
-
-		slot_finish(e, s, n < 0 ? -errno : 0);
-	}
+	for (unsigned i = 0; i < e->n_slots; i++)
+		slot_finish(e, &e->slots[i], slot_sendmsg(&e->slots[i]));
 }
 
 static void egress_flush_ring(struct egress *e)
@@ -219,6 +224,7 @@ static struct send_slot *slot_get(struct egress *e, const struct wm_output *out,
 	s->bytes = bytes;
 	s->datagrams = datagrams;
 	s->drops_consumed = out->drops_consumed;
+	s->is_udp = out->kind == EGRESS_UDP;
 	s->fd = e->sockets[out->socket];
 	return s;
 }
@@ -314,6 +320,22 @@ static void egress_send(struct egress *e, const struct batch *b, const struct ru
 	s->msg.msg_iovlen += n;
 }
 
+/* In as few sends as the kernel's limits allow: a super-frame may hold more than one. */
+static void egress_segmented(struct egress *e, const struct batch *b, const struct run *r,
+			     const struct wm_output *out)
+{
+	uint32_t most = RUN_BYTES / r->segment < RUN_DATAGRAMS ? RUN_BYTES / r->segment
+							       : RUN_DATAGRAMS;
+
+	for (uint32_t from = 0, left = r->datagrams; left; from += most * r->segment) {
+		uint32_t n = left < most ? left : most;
+
+		left -= n;
+		egress_send(e, b, r, out, from, left ? n * r->segment : r->bytes - from,
+			    (uint16_t)n);
+	}
+}
+
 /* Datagram by datagram: no segmentation here, or some do not fit the MTU. */
 static void egress_singly(struct egress *e, const struct batch *b, const struct run *r,
 			  const struct wm_output *out, uint32_t room)
@@ -333,7 +355,9 @@ static void egress_output(struct egress *e, const struct batch *b, const struct 
 {
 	struct ledger_output *row = &e->ledger->outputs[out->output];
 	uint32_t headers = r->flow.protocol == IPPROTO_UDP ? 28 : 20;
-	uint32_t room = out->mtu ? out->mtu - headers : RUN_BYTES;
+	uint32_t room = (out->mtu ? out->mtu : UINT16_MAX) - headers;
+	/* where the kernel chooses the way it cuts up what is too large, but no segments */
+	uint32_t segment_room = out->mtu ? room : ETH_DATA_LEN - headers;
 
 	row->due += r->datagrams;
 	if (!out->is_up)
@@ -341,8 +365,8 @@ static void egress_output(struct egress *e, const struct batch *b, const struct 
 	else if (!header_ttl(&r->flow, out))
 		row->drop[COPY_DROP_ttl] += r->datagrams;
 	else if (r->datagrams > 1 && out->can_segment && r->checksum != FRAME_CSUM_NONE &&
-		 r->segment <= room)
-		egress_send(e, b, r, out, 0, r->bytes, r->datagrams);
+		 r->segment <= segment_room)
+		egress_segmented(e, b, r, out);
 	else
 		egress_singly(e, b, r, out, room);
 }

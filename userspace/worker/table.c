@@ -92,6 +92,7 @@ int table_apply(struct table *t, const struct wm_rule *msg)
 	rule->key = msg->key;
 	rule->row = msg->rule;
 	rule->n_outputs = msg->n_outputs;
+	rule->trace_every = msg->trace_every;
 	memcpy(rule->outputs, msg->outputs, outputs);
 	if (!t->slots[i])
 		t->n_shape[key_shape(&msg->key)]++;

@@ -9,6 +9,7 @@ struct table_rule {
 	struct mcr_rule_key key;
 	uint32_t row; /* ledger row */
 	uint16_t n_outputs;
+	uint32_t trace_every; /* 0 = none */
 	struct wm_output outputs[];
 };
 

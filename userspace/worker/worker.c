@@ -172,6 +172,25 @@ static const struct table_rule *rule_again(const struct batch *b, const struct m
 	return NULL;
 }
 
+/* Leaves a record of one datagram in so many; readers tell a torn one by its sequence. */
+static void frame_trace(struct worker *w, const struct table_rule *rule, const struct frame *f)
+{
+	struct ledger *l = w->ledger;
+	uint64_t sequence = l->traced + 1;
+	struct trace_record *rec = &l->trace[sequence % TRACE_RECORDS];
+	size_t len =
+		(size_t)((const uint8_t *)f->payload[0].iov_base - f->head) + f->payload[0].iov_len;
+
+	__atomic_store_n(&rec->sequence, 0, __ATOMIC_RELEASE);
+	rec->ns = now_ns();
+	rec->row = rule->row;
+	rec->len = f->len;
+	memset(rec->head, 0, sizeof(rec->head));
+	memcpy(rec->head, f->head, len < sizeof(rec->head) ? len : sizeof(rec->head));
+	__atomic_store_n(&rec->sequence, sequence, __ATOMIC_RELEASE);
+	__atomic_store_n(&l->traced, sequence, __ATOMIC_RELEASE);
+}
+
 /* Sorts the batch's next frame; its fate is counted whatever it is. */
 static void frame_sort(struct worker *w, const struct frame_raw *raw)
 {
@@ -197,6 +216,8 @@ static void frame_sort(struct worker *w, const struct frame_raw *raw)
 		return;
 	}
 	t->matched += f->datagrams;
+	if (rule->trace_every && w->ledger->rules[rule->row].packets % rule->trace_every == 0)
+		frame_trace(w, rule, f);
 	w->ledger->rules[rule->row].packets += f->datagrams;
 	w->ledger->rules[rule->row].bytes += f->len;
 	batch_add(b, b->n_frames++, rule);
