@@ -367,6 +367,22 @@ static void events_can_be_changed_and_sources_are_unique(void **state)
 	watcher_end(&w);
 }
 
+static void a_descriptor_closed_without_removal_does_not_block_its_number(void **state)
+{
+	struct watcher first, second;
+
+	watcher_new(&first, on_never);
+	close(first.fd[0]);
+	watcher_new(&second, on_readable);
+	assert_int_equal(second.fd[0], first.fd[0]);
+	assert_int_equal(write(second.fd[1], "x", 1), 1);
+	run_for(3);
+	assert_int_equal(second.calls, 1);
+	assert_int_equal(first.calls, 0);
+	watcher_end(&second);
+	close(first.fd[1]);
+}
+
 static void high_descriptor_numbers_work(void **state)
 {
 	struct watcher w;
@@ -430,6 +446,7 @@ int main(void)
 		T(a_callback_may_remove_itself_and_a_source_with_a_pending_event),
 		T(an_event_of_a_closed_descriptor_does_not_reach_its_successor),
 		T(events_can_be_changed_and_sources_are_unique),
+		T(a_descriptor_closed_without_removal_does_not_block_its_number),
 		T(high_descriptor_numbers_work),
 		T(signals_are_delivered_to_their_callbacks),
 		T(a_stop_before_the_run_is_kept),

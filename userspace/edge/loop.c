@@ -134,10 +134,9 @@ int loop_fd_add(struct loop *l, int fd, uint32_t events, loop_fd_fn fn, void *ar
 
 	if (fd < 0 || !fn)
 		return -EBADF;
-	if (loop_find_fd(l, fd))
-		return -EEXIST;
 	if ((size_t)fd >= l->n_fds)
 		err = loop_grow_fds(l, (size_t)fd + 1);
+	/* A source that is here but not in epoll was closed without being removed: it is over. */
 	if (!err)
 		err = loop_ctl(l, EPOLL_CTL_ADD, fd, events, ++l->generation);
 	if (!err)
