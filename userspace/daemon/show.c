@@ -171,6 +171,7 @@ static void show_worker_ledger(struct relay *r, cJSON *o, const struct worker *w
 
 	account_worker(r, w, &sum);
 	add_number(o, "dequeued", t->dequeued);
+	add_number(o, "dequeued_skbs", t->dequeued_skbs);
 	add_number(o, "matched", t->matched);
 	add_number(o, "due", sum.copies.due);
 	add_number(o, "sent", sum.copies.sent);
@@ -253,6 +254,23 @@ static void show_device(cJSON *o, const struct netif *ni)
 	add_number(device, "tx_dropped", ni->tx_dropped);
 }
 
+/*
+ * What the filter of the packet sockets saw. A ring that is full refuses socket buffers, and the
+ * kernel counts those; how many datagrams were in them shows, at rest, in what the workers took.
+ */
+static void show_packet_socket(cJSON *to, const struct port *p, const struct mcr_verdicts *v)
+{
+	cJSON *o = cJSON_AddObjectToObject(to, "packet_socket");
+	uint64_t taken = 0;
+
+	for (const struct worker *w = p->workers; w; w = w->next)
+		if (w->kind == MCR_DP_AFPACKET && w->ledger)
+			taken += w->ledger->totals.dequeued;
+	show_verdicts(o, v);
+	add_number(o, "to_worker_skbs", v->to_worker_skbs);
+	add_number(o, "not_taken", v->to_worker > taken ? v->to_worker - taken : 0);
+}
+
 /* A port: what the classifier saw there. */
 static void show_port(struct relay *r, cJSON *o, const struct port *p)
 {
@@ -265,7 +283,7 @@ static void show_port(struct relay *r, cJSON *o, const struct port *p)
 	show_verdicts(o, &v);
 	plane_verdicts(r->plane, p->slot, MCR_STAGE_PACKET, &v);
 	if (v.seen)
-		show_verdicts(cJSON_AddObjectToObject(o, "packet_socket"), &v);
+		show_packet_socket(o, p, &v);
 	else
 		cJSON_AddNullToObject(o, "packet_socket");
 }
