@@ -540,6 +540,10 @@ static void worker_start(struct worker *w)
 	if (err) {
 		log_err(LOG_F_supervisor, "cannot start worker %s/%u: %s", w->port->name, w->index,
 			strerror(-err));
+				if (w->child.pid) {
+			loop_fd_del(w->relay->loop, w->child.pidfd);
+			loop_fd_del(w->relay->loop, w->child.channel);
+		}
 		spawn_end(&w->child);
 		worker_close_ingress(w);
 		w->status = WORKER_BACKOFF;
