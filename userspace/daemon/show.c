@@ -56,6 +56,7 @@ static void show_output_counters(cJSON *o, const struct live_rule *live, unsigne
 	add_number(o, "bytes", row.bytes);
 	for (unsigned n = 0; n < COPY_DROP__COUNT; n++)
 		add_number(drops, names[n], row.drop[n]);
+	cJSON_AddBoolToObject(o, "device_counts_drops", live->now.outputs[i].wire.drops_consumed);
 }
 
 static cJSON *show_output(const struct live_rule *live, unsigned i, bool with_counters)
