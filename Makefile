@@ -124,6 +124,7 @@ daemon.src += userspace/daemon/supervisor.c
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
 ctl.src += userspace/ctl/cmd_config.c
+ctl.src += userspace/ctl/cmd_look.c
 ctl.src += userspace/ctl/cmd_rule.c
 ctl.src += userspace/ctl/cmd_stats.c
 ctl.src += userspace/ctl/exchange.c

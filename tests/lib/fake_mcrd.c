@@ -5,8 +5,9 @@
  *	fake_mcrd SOCKET REPLIES LOG
  *
  * The reply to command X is REPLIES/X.json, of the n-th X of a connection REPLIES/X.n.json where
- * that exists; newlines in it become spaces. With REPLIES/X.hangup it hangs up instead, with
- * REPLIES/X.silent it says nothing. Requests are appended to LOG. Runs until it is killed.
+ * that exists; newlines in it become spaces. With REPLIES/X.hangup (or X.n.hangup) it hangs up
+ * instead, with REPLIES/X.silent it says nothing. Requests are appended to LOG. Runs until it is
+ * killed.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -39,10 +40,11 @@ static FILE *open_reply(const char *command, int n, const char *ending)
 	return fopen(path, "r");
 }
 
-static bool has_mark(const char *command, const char *ending)
+static bool has_mark(const char *command, int n, const char *ending)
 {
-	FILE *f = open_reply(command, 0, ending);
+	FILE *f = open_reply(command, n, ending);
 
+	f = f ? f : open_reply(command, 0, ending);
 	if (f)
 		fclose(f);
 	return f;
@@ -74,8 +76,8 @@ static bool answer(const char *line, cJSON *asked, FILE *to)
 	n = count ? (int)cJSON_GetNumberValue(count) + 1 : 1;
 	cJSON_DeleteItemFromObject(asked, command);
 	cJSON_AddNumberToObject(asked, command, n);
-	goes_on = !has_mark(command, ".hangup");
-	if (goes_on && !has_mark(command, ".silent")) {
+	goes_on = !has_mark(command, n, ".hangup");
+	if (goes_on && !has_mark(command, n, ".silent")) {
 		reply = open_reply(command, n, ".json");
 		reply = reply ? reply : open_reply(command, 0, ".json");
 		if (reply)

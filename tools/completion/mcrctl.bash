@@ -69,7 +69,7 @@ _mcrctl()
 			_mcrctl_options "${words[0]}")
 	elif [[ ${#words[@]} -eq 0 ]]; then
 		choices=$(_mcrctl_commands)
-	elif [[ ${words[*]} == 'show rule' ]]; then
+	elif [[ ${words[*]} =~ ^(show\ rule|trace\ [a-z]+)$ ]]; then
 		choices=$(_mcrctl_rules name; _mcrctl_rules rule_id)
 	elif [[ ${words[0]} == help && ${#words[@]} -eq 1 ]]; then
 		choices=$(_mcrctl_commands)

@@ -234,27 +234,13 @@ static void show_rule(const cJSON *rule, const cJSON *explanation)
 	table_print(t);
 }
 
-/* The operand is a name or an id, so a rule is looked for by the one and then by the other. */
 enum ctl_exit cmd_show_rule(struct ctl *ctl, const struct ctl_args *args)
 {
-	cJSON *request = ctl_request(ctl, "ShowRule"), *reply;
-	enum ctl_exit status;
+	cJSON *reply;
+	enum ctl_exit status =
+		ctl_call_rule(ctl, ctl_request(ctl, "ShowRule"), args->operand, &reply);
 
-	cJSON_AddStringToObject(request, "name", args->operand);
-	status = ctl_exchange(ctl, request, &reply);
-	if (status == CTL_OK && !ctl_is_ok(reply) && ctl_is_error(reply, "E_NOT_FOUND")) {
-		cJSON_Delete(reply);
-		request = ctl_request(ctl, "ShowRule");
-		cJSON_AddStringToObject(request, "rule_id", args->operand);
-		status = ctl_exchange(ctl, request, &reply);
-	}
-	if (status != CTL_OK)
-		return status;
-	if (ctl->wants_json)
-		ctl_print_raw(ctl);
-	if (!ctl_is_ok(reply))
-		status = ctl_refused(reply, NULL);
-	else if (!ctl->wants_json)
+	if (status == CTL_OK && !ctl->wants_json)
 		show_rule(json_member(reply, "rule"), json_member(reply, "explanation"));
 	cJSON_Delete(reply);
 	return status;

@@ -309,6 +309,23 @@ enum ctl_exit cmd_ping(struct ctl *ctl, const struct ctl_args *args)
 	return status;
 }
 
+/* Requests for one version may be misunderstood by another, so it is said when versions are. */
+static enum ctl_exit check_protocol(struct ctl *ctl)
+{
+	cJSON *request = ctl_request(ctl, "VersionCheck"), *reply;
+	enum ctl_exit status;
+
+	cJSON_AddNumberToObject(request, "protocol_version", CTL_PROTOCOL_VERSION);
+	status = ctl_exchange(ctl, request, &reply);
+	if (status == CTL_OK && !ctl_is_ok(reply))
+		ctl_fail(CTL_OK, "warning: mcrctl speaks protocol version %d: %s",
+			 CTL_PROTOCOL_VERSION,
+			 *json_text(reply, "message") ? json_text(reply, "message")
+						      : json_text(reply, "error_code"));
+	cJSON_Delete(reply);
+	return status;
+}
+
 enum ctl_exit cmd_version(struct ctl *ctl, const struct ctl_args *args)
 {
 	const cJSON *abi;
@@ -328,5 +345,5 @@ enum ctl_exit cmd_version(struct ctl *ctl, const struct ctl_args *args)
 			puts(json_text(reply, "abi"));
 	}
 	cJSON_Delete(reply);
-	return status;
+	return status == CTL_OK ? check_protocol(ctl) : status;
 }

@@ -10,7 +10,8 @@
 
 #include "mcr/client.h"
 
-#define CTL_REQUEST_MAX (8u << 20) /* what the daemon takes, docs/control-protocol.md */
+#define CTL_REQUEST_MAX	     (8u << 20) /* what the daemon takes, docs/control-protocol.md */
+#define CTL_PROTOCOL_VERSION 1		/* that requests are made for */
 
 /* Exit statuses. */
 enum ctl_exit {
@@ -44,12 +45,19 @@ struct ctl_args {
 
 struct ctl;
 
+/* What a command asks of the daemon. */
+enum ctl_access {
+	CTL_READS,	   /* anybody may; the read-only socket will do */
+	CTL_READS_PRIVATE, /* not everybody may see it: never by the read-only socket */
+	CTL_CHANGES,	   /* nor these; they obey --dry-run */
+};
+
 /* A command. The table of all is in main.c and is what help prints. */
 struct ctl_verb {
 	const char *name;    /* one or two words */
 	const char *alias;   /* NULL, or another name */
 	const char *operand; /* what the one operand is called, NULL = takes none */
-	bool changes;	     /* needs the read-write socket; obeys --dry-run */
+	enum ctl_access access;
 	enum ctl_exit (*run)(struct ctl *ctl, const struct ctl_args *args);
 	const char *help;
 	const struct ctl_option *options; /* NULL = none */
@@ -100,6 +108,11 @@ cJSON *ctl_request(const struct ctl *ctl, const char *command);
 enum ctl_exit ctl_exchange(struct ctl *ctl, cJSON *request, cJSON **reply);
 /* The same, but CTL_OK only for a reply that says ok. With --output json it has been printed. */
 enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply);
+/*
+ * The same with a rule added to the request that is `rule` by name or, failing that, by id: two
+ * exchanges at most.
+ */
+enum ctl_exit ctl_call_rule(struct ctl *ctl, cJSON *request, const char *rule, cJSON **reply);
 bool ctl_is_ok(const cJSON *reply);
 bool ctl_is_error(const cJSON *reply, const char *code);
 /* Prints the last reply as one line of JSON. */
@@ -172,6 +185,10 @@ enum ctl_exit cmd_ping(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_version(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_add(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_remove(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_trace_enable(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_trace_disable(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_trace_show(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_logs(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_log_get(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_log_set(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_config_show(struct ctl *ctl, const struct ctl_args *args);

@@ -30,7 +30,7 @@ cJSON *ctl_request(const struct ctl *ctl, const char *command)
 	cJSON *request = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(request, "command", command);
-	if (ctl->dry_run && ctl->verb->changes)
+	if (ctl->dry_run && ctl->verb->access == CTL_CHANGES)
 		cJSON_AddTrueToObject(request, "dry_run");
 	return request;
 }
@@ -100,7 +100,7 @@ static enum ctl_exit connect_to_daemon(struct ctl *ctl)
 	if (!find_path(ctl))
 		return CTL_USAGE;
 	err = mcr_client_open(&ctl->client, ctl->path, ctl->timeout_ms);
-	if ((err == -EACCES || err == -EPERM || err == -ENOENT) && !ctl->verb->changes &&
+	if ((err == -EACCES || err == -EPERM || err == -ENOENT) && ctl->verb->access == CTL_READS &&
 	    mcr_client_readonly_path(ctl->path, readonly) == 0 &&
 	    mcr_client_open(&ctl->client, readonly, ctl->timeout_ms) == 0) {
 		memcpy(ctl->path, readonly, sizeof(readonly));
@@ -112,7 +112,7 @@ static enum ctl_exit connect_to_daemon(struct ctl *ctl)
 /* The connection failed in the middle of an exchange. */
 static enum ctl_exit no_reply(const struct ctl *ctl, int err)
 {
-	const char *unsure = ctl->verb->changes && !ctl->dry_run
+	const char *unsure = ctl->verb->access == CTL_CHANGES && !ctl->dry_run
 				     ? "; it may or may not be done, see mcrctl list"
 				     : "";
 
@@ -222,12 +222,11 @@ void ctl_print_raw(const struct ctl *ctl)
 	putchar('\n');
 }
 
-enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply)
+/* The end of an exchange: prints a reply that is wanted raw, lets only an ok through. */
+static enum ctl_exit take_reply(const struct ctl *ctl, cJSON **reply)
 {
-	enum ctl_exit status = ctl_exchange(ctl, request, reply);
+	enum ctl_exit status;
 
-	if (status != CTL_OK)
-		return status;
 	if (ctl->wants_json)
 		ctl_print_raw(ctl);
 	if (ctl_is_ok(*reply))
@@ -236,6 +235,30 @@ enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply)
 	cJSON_Delete(*reply);
 	*reply = NULL;
 	return status;
+}
+
+enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply)
+{
+	enum ctl_exit status = ctl_exchange(ctl, request, reply);
+
+	return status == CTL_OK ? take_reply(ctl, reply) : status;
+}
+
+enum ctl_exit ctl_call_rule(struct ctl *ctl, cJSON *request, const char *rule, cJSON **reply)
+{
+	cJSON *by_name = cJSON_Duplicate(request, true);
+	enum ctl_exit status;
+
+	cJSON_AddStringToObject(by_name, "name", rule);
+	status = ctl_exchange(ctl, by_name, reply);
+	if (status == CTL_OK && !ctl_is_ok(*reply) && ctl_is_error(*reply, "E_NOT_FOUND")) {
+		cJSON_Delete(*reply);
+		cJSON_AddStringToObject(request, "rule_id", rule);
+		status = ctl_exchange(ctl, request, reply);
+	} else {
+		cJSON_Delete(request);
+	}
+	return status == CTL_OK ? take_reply(ctl, reply) : status;
 }
 
 enum ctl_exit ctl_refused(const cJSON *error, const char *file)

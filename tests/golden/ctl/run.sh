@@ -92,6 +92,12 @@ tables()
 	golden check check
 	golden ping ping
 	golden version version
+	golden trace-show trace show tv
+	golden trace-show-json --output json trace show tv
+	golden logs logs
+	golden logs-json logs --output json --since 7
+	golden logs-follow logs --follow
+	golden logs-follow-json logs --follow --output json
 	golden log-level-get log-level get
 	golden config-show config show
 	golden json-before --output json list-workers
@@ -115,6 +121,9 @@ changes()
 	golden remove-id remove --rule-id 1f2e3d4c5b6a7988
 	golden remove-name remove --name tv --dry-run
 	golden list-dry list --dry-run --output json
+	golden trace-enable trace enable tv --every 10
+	golden trace-enable-all trace enable tv --dry-run
+	golden trace-disable trace disable tv
 	golden log-level-global log-level set --global debug
 	golden log-level-facility log-level set --facility egress --level default
 	printf '{\n  rules: [],\n}\n' >"$dir/good.json5"
@@ -140,6 +149,11 @@ refusals()
 	golden refused-check check
 	golden refused-check-json check --output json
 	golden refused-show show rule zz
+	golden refused-trace trace enable zz --every 0
+	golden refused-trace-json --output json trace disable zz
+	golden refused-logs logs --since 4000000 --follow
+	golden refused-version version
+	golden empty-trace trace show tv
 	golden refused-level log-level set --global debug
 	golden refused-unknown stats
 	golden empty-list list
@@ -161,6 +175,8 @@ hostile_replies()
 	golden hostile-show show rule x
 	golden hostile-config config show
 	golden hostile-version version
+	golden hostile-trace trace show x
+	golden hostile-logs logs --follow
 	with broken
 	golden broken-text ping
 	golden broken-two version
@@ -193,6 +209,9 @@ usage()
 	golden usage-no-operand show rule
 	golden usage-remove remove
 	golden usage-remove-both remove --name a --rule-id b
+	golden usage-every trace enable tv --every=-1
+	golden usage-since logs --since last
+	golden usage-trace trace
 	golden usage-add add
 	golden usage-add-no-output "${add[@]}"
 	golden usage-port "${add[@]}" --input-port http --outputs ::o1
@@ -216,6 +235,8 @@ usage()
 	golden help-option --help
 	golden help-add help add
 	golden help-config-load config load --help
+	golden help-trace-enable help trace enable
+	golden help-logs help logs
 	golden help-unknown help frobnicate
 	golden version-option --version
 }
@@ -251,6 +272,8 @@ sockets()
 	rm "$dir/mcrd.sock"
 	plain --socket-path "$dir/mcrd.sock" ping; compare readonly-reads
 	plain --socket-path "$dir/mcrd.sock" remove --name x; compare readonly-changes
+	plain --socket-path "$dir/mcrd.sock" logs; compare readonly-logs
+	plain --socket-path "$dir/mcrd.sock" trace show x; compare readonly-trace
 	others
 }
 
@@ -302,6 +325,7 @@ TRY
 	for line in 'mcrctl ' 'mcrctl l' 'mcrctl config ' 'mcrctl config load --f' \
 		'mcrctl add --input-p' 'mcrctl add --datapath ' 'mcrctl --output ' \
 		'mcrctl remove --name ' 'mcrctl show rule t' 'mcrctl --instance x sta' \
+		'mcrctl trace ' 'mcrctl trace enable ' 'mcrctl trace enable tv --' 'mcrctl logs --' \
 		'mcrctl help log-level '; do
 		echo "$line"
 	done | bash "$dir/try" "$root" "$program" "$sock" >"$dir/got" 2>&1
@@ -313,11 +337,26 @@ figures()
 {
 	local widest
 
-	widest=$(cat "$here"/expect/{list,stats,workers,check,show-by-name,status,hostile-list,help}* |
+	widest=$(cat "$here"/expect/{list,stats,workers,check,show-by-name,status,trace-show,hostile-list,help}* |
 		grep -v -e '^mcrctl' -e '^{' -e '^[<>] ' | LC_ALL=C.UTF-8 awk '{ if (length > w) w = length } END { print w }')
 	expect "no line is wider than 100 columns (widest $widest)" [ "$widest" -le 100 ]
 	expect "no control byte is printed" \
 		bash -c "! LC_ALL=C grep -l -P '[\\x00-\\x08\\x0b-\\x1f\\x7f]|\\xc2[\\x80-\\x9f]' '$here'/expect/*"
+}
+
+# logs --follow asks every 500 ms, and shows what it has until it is interrupted.
+interrupted()
+{
+	local status
+
+	sock=$dir/mcrd.sock
+	with endless
+	: >"$dir/log"
+	timeout --preserve-status -s INT 1.3 "$mcrctl" --socket-path "$sock" logs --follow >"$dir/out" 2>&1
+	status=$?
+	expect "logs --follow goes on until it is interrupted" [ "$status" -eq 130 ]
+	expect "it asks every 500 ms" [ "$(wc -l <"$dir/log")" -eq 3 ]
+	expect "what it has shown is there" grep -q 'the only line' "$dir/out"
 }
 
 full_disk()
@@ -339,6 +378,7 @@ hostile_replies
 usage
 sockets
 figures
+interrupted
 full_disk
 completion
 echo "1..$cases"
