@@ -92,18 +92,18 @@ static void stats_lines(struct relay *r, struct worker *w, int64_t seconds)
 
 	account_worker(r, w, &sum);
 	log_info(LOG_F_stats,
-		 "[STATS:Ingress] worker=%s/%u recv=%" PRIu64 " matched=%" PRIu64
-		 " parse_err=%" PRIu64 " no_match=%" PRIu64 " buf_exhaust=%" PRIu64 " (%" PRIu64
-		 " pps)",
-		 w->port->name, w->index, t->dequeued, t->matched, bad,
-		 t->frame_drop[FRAME_DROP_rule_gone], t->rx_dropped + t->ring_full,
-		 (t->dequeued - w->last_stats.dequeued) / (uint64_t)seconds);
+		 "[STATS:Ingress] recv=%" PRIu64 " matched=%" PRIu64 " parse_err=%" PRIu64
+		 " no_match=%" PRIu64 " buf_exhaust=%" PRIu64 " (%" PRIu64 " pps) worker=%s/%u",
+		 t->dequeued, t->matched, bad, t->frame_drop[FRAME_DROP_rule_gone],
+		 t->rx_dropped + t->ring_full,
+		 (t->dequeued - w->last_stats.dequeued) / (uint64_t)seconds, w->port->name,
+		 w->index);
 	log_info(LOG_F_stats,
-		 "[STATS:Egress] worker=%s/%u sent=%" PRIu64 " submitted=%" PRIu64
-		 " errors=%" PRIu64 " bytes=%" PRIu64 " (%" PRIu64 " pps)",
-		 w->port->name, w->index, sum.copies.sent, sum.copies.due,
-		 account_copy_drops(&sum.copies), sum.copies.bytes,
-		 (sum.copies.sent - w->last_stats.sent) / (uint64_t)seconds);
+		 "[STATS:Egress] sent=%" PRIu64 " submitted=%" PRIu64 " errors=%" PRIu64
+		 " bytes=%" PRIu64 " (%" PRIu64 " pps) worker=%s/%u",
+		 sum.copies.sent, sum.copies.due, account_copy_drops(&sum.copies),
+		 sum.copies.bytes, (sum.copies.sent - w->last_stats.sent) / (uint64_t)seconds,
+		 w->port->name, w->index);
 	w->last_stats.dequeued = t->dequeued;
 	w->last_stats.sent = sum.copies.sent;
 }
