@@ -200,6 +200,7 @@ endif
 # unit.<name>: what tests/unit/test_<name>.c is linked with, and nothing else; unit_libs.<name>:
 # libraries besides cmocka.
 
+unit.batch := userspace/worker/batch.c
 unit.cksum := userspace/base/cksum.c
 unit.classify :=
 unit.client := userspace/ctl/client.c
@@ -208,6 +209,8 @@ unit.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c users
 unit_libs.config := -lcjson
 unit.ctlsock := userspace/edge/ctlsock.c userspace/edge/loop.c userspace/base/diag.c
 unit.diag := userspace/base/diag.c
+unit.frame := userspace/worker/frame.c userspace/base/cksum.c
+unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
 unit.ip4 := userspace/base/ip4.c
 unit.json5 := userspace/base/json5.c userspace/base/diag.c
 unit.lock := userspace/edge/lock.c userspace/base/diag.c
@@ -219,11 +222,13 @@ unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/loo
 unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c
 unit.payload :=
+unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
 unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c
 unit_libs.sandbox := -lcap-ng -lseccomp
 unit.spawn := userspace/edge/spawn.c
 unit.statefile := userspace/edge/statefile.c userspace/base/diag.c userspace/base/cksum.c
+unit.table := userspace/worker/table.c
 
 unit_names := $(sort $(patsubst unit.%,%,$(filter unit.%,$(.VARIABLES))))
 unit_bins := $(addprefix $(B)/tests/,$(unit_names))
