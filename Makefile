@@ -113,6 +113,7 @@ daemon.src += $(config.src)
 daemon.src += userspace/daemon/accounting.c
 daemon.src += userspace/daemon/apply.c
 daemon.src += userspace/daemon/commands.c
+daemon.src += userspace/daemon/commands_config.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/rows.c
@@ -143,6 +144,13 @@ mcrgen.src += tools/mcrgen_report.c
 mcrgen.src += tools/mcrgen_udp.c
 mcrgen.src += tools/options.c
 mcrsink.src += tools/mcrsink.c
+mcrsink.src += tools/mcrsink_flow.c
+mcrsink.src += tools/mcrsink_join.c
+mcrsink.src += tools/mcrsink_latency.c
+mcrsink.src += tools/mcrsink_packet.c
+mcrsink.src += tools/mcrsink_report.c
+mcrsink.src += tools/mcrsink_udp.c
+mcrsink.src += tools/options.c
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 bins := $(addprefix $(B)/bin/,mcrd mcrctl mcrgen mcrsink)
@@ -159,7 +167,7 @@ $(B)/bin/mcrctl: libs = -lcjson -lm
 $(B)/bin/mcrgen: $(call obj,$(mcrgen.src) $(base.src))
 $(B)/bin/mcrgen: libs = -lbpf -lcjson -lm
 $(B)/bin/mcrsink: $(call obj,$(mcrsink.src) $(base.src))
-$(B)/bin/mcrsink: libs =
+$(B)/bin/mcrsink: libs = -lcjson -lm
 
 $(B)/bin/%:
 	$(call say,LD,$@)
