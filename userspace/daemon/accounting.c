@@ -101,9 +101,9 @@ static void stats_lines(struct relay *r, struct worker *w, int64_t seconds)
 	log_info(LOG_F_stats,
 		 "[STATS:Egress] sent=%" PRIu64 " submitted=%" PRIu64 " errors=%" PRIu64
 		 " bytes=%" PRIu64 " (%" PRIu64 " pps) worker=%s/%u",
-		 sum.copies.sent, sum.copies.due, account_copy_drops(&sum.copies),
-		 sum.copies.bytes, (sum.copies.sent - w->last_stats.sent) / (uint64_t)seconds,
-		 w->port->name, w->index);
+		 sum.copies.sent, sum.copies.due, account_copy_drops(&sum.copies), sum.copies.bytes,
+		 (sum.copies.sent - w->last_stats.sent) / (uint64_t)seconds, w->port->name,
+		 w->index);
 	w->last_stats.dequeued = t->dequeued;
 	w->last_stats.sent = sum.copies.sent;
 }
