@@ -1,0 +1,199 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154  # variables for tests, and variables of harness.sh
+# SPDX-License-Identifier: MIT
+# For tests of traffic, after harness.sh: sources in the background, daemons at rest, and the
+# books of docs/accounting.md closed hop by hop.
+
+: "${DATAPATH:=afxdp}" # for_each_datapath sets it
+flow=(--group 239.1.1.1 --port 5001)
+flow_match='group: "239.1.1.1", port: 5001'
+
+# --- sources -------------------------------------------------------------------------------------
+
+declare -A gen_pid=()
+
+# gen_start NODE NAME OPTION… : as gen, in the background
+gen_start() {
+	gen "$@" &
+	gen_pid[$2]=$!
+	all_pids+=("$!")
+}
+
+# gen_wait NAME… : until they have ended
+gen_wait() {
+	local name
+	for name; do
+		wait "${gen_pid[$name]}" || bail "mcrgen $name failed"
+		forget_pid "${gen_pid[$name]}"
+	done
+}
+
+# sent NAME… : datagrams that these sources have handed on
+sent() {
+	local name sum=0
+	for name; do
+		sum=$((sum + $(json "$tmp/gen.$name.json" .total.sent)))
+	done
+	echo "$sum"
+}
+
+# offered NAME… : those of them that the sources' devices have passed to the next hop
+offered() {
+	local name sum=0
+	for name; do
+		sum=$((sum + $(json "$tmp/gen.$name.json" .total.offered)))
+	done
+	echo "$sum"
+}
+
+# --- daemons -------------------------------------------------------------------------------------
+
+# rule IF OUTPUT… : a rule on the present datapath. It takes the flow above, or what the variable
+# `match` says; an output is an interface, and after a comma the rest of it as in the file. The
+# variable `also` has further members of the rule.
+rule() {
+	local out list=""
+	for out in "${@:2}"; do
+		list+=" { interface: \"${out%%,*}\"${out#"${out%%,*}"} },"
+	done
+	echo "{ datapath: \"$DATAPATH\", ${also:-}" \
+		"input: { interface: \"$1\", ${match:-$flow_match} }, outputs: [$list ] },"
+}
+
+# relay NODE RULE… : a daemon with these rules; checks that they run on the present datapath
+relay() {
+	echo "{ rules: [ ${*:2} ] }" >"$tmp/$1.json5"
+	start_mcrd "$1" "$tmp/$1.json5" --ignore-state || bail "no relay on $1"
+	check_equal "$1 runs on $DATAPATH" "$(datapaths "$1")" "$DATAPATH"
+}
+
+# datapaths NODE : on what its rules really run
+datapaths() {
+	ctl "$1" --output json list | jq -r '[.rules[].datapath_effective] | unique | join(" ")'
+}
+
+# What was started for one datapath, before the next.
+stop_all() {
+	local name
+	for name in "${!sink_pid[@]}"; do
+		end_sink "$name"
+	done
+	for name in "${!mcrd_pid[@]}"; do
+		stop_mcrd "$name"
+	done
+}
+
+# Nothing moves, and both sides of every identity are equal; but for the buffers, of which the
+# kernel may keep some at hand.
+is_at_rest() {
+	ctl "$1" --output json check >"$tmp/check.$1.json" &&
+		jq -e '.holds and ([.identities[] | select(.note != "" or
+			(.id != 5 and .left.value != .right.value))] == [])' \
+			<"$tmp/check.$1.json" >/dev/null
+}
+
+# check_books NODE… : each closes its own books exactly, once it is at rest. Leaves its counters in
+# $tmp/stats.NODE.json.
+check_books() {
+	local node
+	for node; do
+		if wait_for 10 is_at_rest "$node"; then
+			ok "the books of $node close"
+		else
+			not_ok "the books of $node close" \
+				"$(jq -c '.identities[] | select(.left.value != .right.value)' \
+					"$tmp/check.$node.json")"
+		fi
+		ctl "$node" --output json stats >"$tmp/stats.$node.json"
+	done
+}
+
+# stat NODE FILTER : out of the counters that check_books has left. FILTER is jq's and may use
+# seen(IF), verdict(IF; NAME), lists outputs(IF) and workers(IF), and LIST | sum(.MEMBER).
+stat() {
+	jq -r "def port(i): .interfaces[] | select(.name == i);
+		def stage(i): port(i) | if .xdp_mode == \"none\" then .packet_socket else . end;
+		def seen(i): stage(i).seen // 0;
+		def verdict(i; v): stage(i).verdicts[v] // 0;
+		def outputs(i): [.rules[].outputs[] | select(.interface == i)];
+		def workers(i): [.workers[] | select(.interface == i)];
+		def sum(f): [.[] | f] | add // 0;
+		$2" "$tmp/stats.$1.json"
+}
+
+# device NODE IF COUNTER : rx or tx, a dot, and its name as in `ip -s -j link`
+device() {
+	ip -n "$tb_prefix-$1" -s -j link show dev "$2" | jq ".[0].stats64.$3"
+}
+
+# --- from hop to hop -----------------------------------------------------------------------------
+
+# in_worker NODE IF : datagrams that its workers took: all seen less those that the ring refused
+in_worker() {
+	stat "$1" "workers(\"$2\") | sum(.dequeued)"
+}
+
+# passed_on NODE IF : datagrams that have left by this interface, and were not refused by it
+passed_on() {
+	local sum
+	sum=$(stat "$1" "outputs(\"$2\") | sum(.sent)")
+	if [ "$(stat "$1" "any(outputs(\"$2\")[]; .device_counts_drops)")" = true ]; then
+		sum=$((sum - $(device "$1" "$2" tx.dropped)))
+	fi
+	echo "$sum"
+}
+
+# check_hop FROM-NODE OUT NODE IN : every datagram that left there was seen here
+check_hop() {
+	check_equal "all that left $1 by $2 came to $3" \
+		"$(stat "$3" "seen(\"$4\")")" "$(passed_on "$1" "$2")"
+}
+
+# check_ring NODE IF : what was let in was taken, or refused by the ring; no third way
+check_ring() {
+	local lost refused
+	if [ "$DATAPATH" = afxdp ]; then
+		check_equal "frames for the worker of $1: taken or refused by the ring" \
+			"$(stat "$1" "workers(\"$2\") |
+				sum(.dequeued + .rx_dropped + .ring_full + .in_ring)")" \
+			"$(stat "$1" "verdict(\"$2\"; \"to_worker\")")"
+		return
+	fi
+	check_equal "socket buffers for the worker of $1: taken or refused by the ring" \
+		"$(stat "$1" "workers(\"$2\") | sum(.dequeued_skbs + .ring_full + .in_ring)")" \
+		"$(stat "$1" "port(\"$2\").packet_socket.to_worker_skbs")"
+	refused=$(stat "$1" "workers(\"$2\") | sum(.ring_full)")
+	lost=$(stat "$1" "port(\"$2\").packet_socket.not_taken")
+	check_between "datagrams in the socket buffers that its ring refused" \
+		"$lost" "$refused" $((refused * 64))
+	check_equal "datagrams for the worker of $1: taken or refused" \
+		$(($(in_worker "$1" "$2") + lost)) "$(stat "$1" "verdict(\"$2\"; \"to_worker\")")"
+}
+
+# ring_lost NODE IF : datagrams that the ring refused
+ring_lost() {
+	if [ "$DATAPATH" = afxdp ]; then
+		stat "$1" "workers(\"$2\") | sum(.rx_dropped + .ring_full)"
+	else
+		stat "$1" "port(\"$2\").packet_socket.not_taken"
+	fi
+}
+
+# copy_drops NODE IF : copies that were due on this interface and dropped, all reasons
+copy_drops() {
+	stat "$1" "outputs(\"$2\") | sum(.drops | add)"
+}
+
+# --- at the sink ---------------------------------------------------------------------------------
+
+# totals SINK NAMES : these of the sink's totals
+totals() {
+	json "$tmp/sink.$1.json" ".total | [.${2// /, .}] | join(\" \")"
+}
+
+# check_whole SINK COUNT : so many datagrams, each once, in order, unchanged
+check_whole() {
+	check_equal "sink $1: $2 datagrams, each once, in order, unchanged" \
+		"$(totals "$1" "received unique duplicated lost reordered corrupt stale") \
+$(totals "$1" "socket_dropped checksums.bad")" "$2 $2 0 0 0 0 0 0 0"
+}
