@@ -20,7 +20,8 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-#define BLOCK_BYTES (256u << 10)
+/* Holds the largest super-frame. The smaller, the more blocks: each millisecond closes one. */
+#define BLOCK_BYTES (128u << 10)
 #define BLOCKS_MAX  256
 #define RETIRE_MS   1
 

@@ -208,7 +208,7 @@ int ingress_afxdp_open(struct ingress **out, int fd, const struct ingress_config
 		       struct diag *d)
 {
 	struct afxdp *x = calloc(1, sizeof(*x));
-	uint32_t idx = 0, rx_size = cfg->frames / 2;
+	uint32_t idx = 0, rx_size = cfg->frames; /* every buffer may wait there */
 	const char *step = "set up the buffers of";
 	int err;
 
