@@ -10,9 +10,13 @@
  * Order is what makes a change safe: main sends RULE before it writes the BPF map, and removes
  * from the map before it sends RULE with no outputs. A worker that misses a look-up drains its
  * channel and asks again.
+ *
+ * Main also makes the io_uring that the worker sends by (the descriptor behind the channel), and
+ * keeps it: what the kernel has answered and a dead worker has not read is still in there.
  */
 #pragma once
 
+#include <linux/io_uring.h>
 #include <stdint.h>
 
 #include "mcr/abi.h"
@@ -48,6 +52,8 @@ struct wm_setup {
 	int32_t fanout;	 /* AF_PACKET: group that shares the flows, −1 = this worker alone */
 	uint16_t queues[WORKER_QUEUES_MAX];
 	char interface[16];
+	uint8_t has_ring;
+	struct io_uring_params ring;
 };
 
 enum egress_kind {
@@ -176,12 +182,29 @@ struct trace_record {
 	uint8_t head[TRACE_HEAD]; /* from the Ethernet header on, zeroes behind a shorter frame */
 };
 
+/* A send, as the user_data of its entries in the io_uring: whose copies it carries. */
+union wm_send {
+	uint64_t user_data;
+	struct {
+		uint16_t output; /* ledger row */
+		uint16_t bytes;
+		uint8_t datagrams;
+		uint8_t is_udp, drops_consumed;
+		uint8_t slot; /* the worker's own */
+	};
+};
+_Static_assert(sizeof(union wm_send) == 8, "a send must fit its user_data");
+
 /* Rows are touched on first use only, so an idle ledger costs little memory. */
 struct ledger {
 	uint64_t turn;	       /* odd while a batch is under way */
 	uint64_t applied;      /* messages from main that are in force */
 	uint64_t heartbeat_ns; /* CLOCK_MONOTONIC of the last turn */
 	struct ledger_totals totals;
+	/* while the ring's completion number undo_at − 1 goes into a row: the row as it was */
+	uint64_t undo_at;
+	uint32_t undo_output;
+	struct ledger_output undo;
 	uint64_t traced; /* records written; the last TRACE_RECORDS of them are there */
 	struct trace_record trace[TRACE_RECORDS];
 	struct ledger_rule rules[MCR_MAX_RULES];

@@ -84,7 +84,7 @@ static int role_parent(void)
 	const char *const argv[] = { "child", "sleep", NULL };
 	struct child c;
 
-	if (spawn_role(&c, argv))
+	if (spawn_role(&c, argv, -1))
 		return 1;
 	if (channel_send(CHANNEL_FD, &c.pid, sizeof(c.pid), &c.pidfd, 1))
 		return 2;
@@ -117,7 +117,7 @@ static void start(struct child *c, const char *role)
 {
 	const char *const argv[] = { "child", role, "more", NULL };
 
-	assert_int_equal(spawn_role(c, argv), 0);
+	assert_int_equal(spawn_role(c, argv, -1), 0);
 	assert_true(c->pid > 0);
 }
 

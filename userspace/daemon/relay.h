@@ -3,7 +3,8 @@
  * The daemon's state, and who may do what to it:
  *   apply.c      transactions: the only place where an intent becomes an effect
  *   ports.c      ingress interfaces in use: slot, classifier, joins
- *   supervisor.c worker processes: start, watch, finish, retire
+ *   supervisor.c worker processes: start, watch, end, retire
+ *   settle.c     the books of a worker that has ended
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
@@ -56,6 +57,8 @@ struct worker {
 	struct child child;
 	int ingress[WORKER_QUEUES_MAX]; /* our ends of its receive sockets */
 	int memory[WORKER_QUEUES_MAX];	/* of their packet buffers, until handed over */
+	int ring_fd; /* the io_uring that it sends by, −1 = none */
+	struct io_uring_params ring;
 	int ledger_fd;
 	struct ledger *ledger;	   /* outlives the process: counters go on */
 	struct ledger_totals base; /* kernel drops counted before this process */
@@ -216,6 +219,9 @@ struct worker *worker_next(struct relay *r, const struct worker *after);
 const char *worker_status_name(enum worker_status s);
 void workers_count(struct relay *r, unsigned *total, unsigned *ready);
 
+/* settle.c */
+void worker_settle(struct worker *w);
+
 /* rows.c */
 int rows_init(struct relay *r);
 void rows_fini(struct relay *r);
@@ -229,6 +235,7 @@ void sockets_unuse(struct relay *r, uint32_t name);
 int sockets_open(const struct relay *r, uint32_t name);
 int sockets_open_xsk(uint32_t frames, int *memory);
 int sockets_open_packet(void);
+int sockets_open_ring(struct io_uring_params *p);
 
 /* accounting.c */
 void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *output_rows,

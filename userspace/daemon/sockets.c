@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
+#include <linux/io_uring.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -15,11 +16,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/relay.h"
 
-#define SEND_BUFFER (8 << 20)
+#define SEND_BUFFER  (8 << 20)
+#define RING_ENTRIES 256 /* sends of a worker that are submitted at a time */
 
 static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
 {
@@ -163,6 +166,39 @@ int sockets_open(const struct relay *r, uint32_t name)
 	}
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	return fd;
+}
+
+/*
+ * An io_uring that can do nothing but sendmsg, whatever happens to the worker that is to use it.
+ * It becomes the worker's when that enables it. -errno where io_uring is forbidden.
+ */
+int sockets_open_ring(struct io_uring_params *p)
+{
+	struct io_uring_restriction only[] = {
+		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_SENDMSG },
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_REGISTER_ENABLE_RINGS },
+	};
+	int fd;
+
+	*p = (struct io_uring_params){
+		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
+			 IORING_SETUP_DEFER_TASKRUN,
+	};
+	fd = (int)syscall(__NR_io_uring_setup, RING_ENTRIES, p);
+	if (fd < 0 && errno == EINVAL) { /* before Linux 6.1 */
+		*p = (struct io_uring_params){ .flags = IORING_SETUP_R_DISABLED };
+		fd = (int)syscall(__NR_io_uring_setup, RING_ENTRIES, p);
+	}
+	if (fd < 0)
+		return -errno;
+	if (syscall(__NR_io_uring_register, fd, IORING_REGISTER_RESTRICTIONS, only, 2)) {
+		int err = -errno;
+
+		close(fd);
+		return err;
+	}
 	return fd;
 }
 

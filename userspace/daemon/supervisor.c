@@ -7,8 +7,6 @@
  */
 #include <errno.h>
 #include <linux/filter.h>
-#include <linux/if_packet.h>
-#include <linux/if_xdp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,9 +191,12 @@ static void worker_close_memory(struct worker *w)
 	}
 }
 
-static void worker_close_ingress(struct worker *w)
+static void worker_close_sockets(struct worker *w)
 {
 	worker_close_memory(w);
+	if (w->ring_fd >= 0)
+		close(w->ring_fd);
+	w->ring_fd = -1;
 	for (unsigned i = 0; i < w->n_queues; i++) {
 		if (w->ingress[i] >= 0)
 			close(w->ingress[i]);
@@ -245,108 +246,6 @@ static void worker_close_gate(struct worker *w)
 /* --- the end of a process ----------------------------------------------------------------------
  */
 
-/* The kernel's last word on the dead worker's sockets. */
-static void worker_last_drops(struct worker *w)
-{
-	struct ledger_totals *t = &w->ledger->totals;
-	uint64_t dropped = 0, full = 0;
-
-	for (unsigned i = 0; i < w->n_queues; i++) {
-		struct xdp_statistics xdp;
-		struct tpacket_stats_v3 packet;
-		socklen_t len = w->kind == MCR_DP_AFXDP ? sizeof(xdp) : sizeof(packet);
-
-		if (w->kind == MCR_DP_AFPACKET) {
-			/* reading resets: this is what came since the worker's last look */
-			if (getsockopt(w->ingress[i], SOL_PACKET, PACKET_STATISTICS, &packet,
-				       &len) == 0)
-				t->ring_full += packet.tp_drops;
-		} else if (getsockopt(w->ingress[i], SOL_XDP, XDP_STATISTICS, &xdp, &len) == 0) {
-			dropped += xdp.rx_dropped;
-			full += xdp.rx_ring_full;
-		}
-	}
-	if (w->kind == MCR_DP_AFXDP) {
-		t->rx_dropped = w->base.rx_dropped + dropped;
-		t->ring_full = w->base.ring_full + full;
-	}
-}
-
-static uint64_t sum_frame_drops(const struct ledger_totals *t)
-{
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < FRAME_DROP__COUNT; i++)
-		sum += t->frame_drop[i];
-	return sum;
-}
-
-/* What lay in the dead worker's ring: let in by the classifier's count, but neither taken by any
- * worker of the port nor dropped. A packet socket's drops are counted in socket buffers, so there
- * the sum is made in those. */
-static void worker_lost_in_ring(struct worker *w)
-{
-	bool is_packet = w->kind == MCR_DP_AFPACKET;
-	struct mcr_verdicts v = { 0 };
-	uint64_t in, known = 0, lost;
-
-	plane_verdicts(w->relay->plane, w->port->slot, is_packet ? MCR_STAGE_PACKET : MCR_STAGE_XDP,
-		       &v);
-	in = is_packet ? v.to_worker_skbs : v.to_worker;
-	for (struct worker *o = w->port->workers; o; o = o->next) {
-		const struct ledger_totals *t;
-
-		if (o->kind != w->kind || !o->ledger)
-			continue;
-		t = &o->ledger->totals;
-		known += is_packet ? t->dequeued_skbs : t->dequeued;
-		known += t->rx_dropped + t->ring_full + (o == w ? 0 : t->in_ring);
-	}
-	lost = in > known ? in - known : 0;
-	w->ledger->totals.dequeued += lost;
-	w->ledger->totals.dequeued_skbs += lost;
-	w->ledger->totals.frame_drop[FRAME_DROP_crash] += lost;
-}
-
-/* The copies of one rule that the dead worker owed: see to it that each is in some counter. */
-static void worker_settle_rule(struct worker *w, const struct live_rule *live)
-{
-	struct ledger_rule *rule = &w->ledger->rules[live->row];
-
-	for (unsigned i = 0; i < live->rule->n_outputs; i++) {
-		struct ledger_output *row = &w->ledger->outputs[live->output_rows[i]];
-		uint64_t known = row->sent;
-
-		for (unsigned n = 0; n < COPY_DROP__COUNT; n++)
-			known += row->drop[n];
-		row->due = rule->packets;
-		if (row->due > known)
-			row->drop[COPY_DROP_crash] += row->due - known;
-	}
-}
-
-/* Closes the books of a process that has ended, whenever it ended in its work. */
-static void worker_settle(struct worker *w)
-{
-	struct ledger_totals *t = &w->ledger->totals;
-	uint64_t classed;
-
-	worker_last_drops(w);
-	classed = t->matched + sum_frame_drops(t);
-	if (t->dequeued > classed)
-		t->frame_drop[FRAME_DROP_crash] += t->dequeued - classed;
-	worker_lost_in_ring(w);
-	t->completed = t->submitted;
-	t->in_ring = 0;
-	t->buffers_total = t->buffers_fill = t->buffers_ring = t->buffers_held = 0;
-	for (struct live_rule *live = relay_next(w->relay, NULL); live;
-	     live = relay_next(w->relay, live))
-		if (live->port == w->port && live->output_rows && live->datapath == w->kind)
-			worker_settle_rule(w, live);
-	if (w->ledger->turn & 1)
-		w->ledger->turn++;
-}
-
 /* Ends the process, if there is one, and forgets everything that belonged to it. */
 static void worker_end(struct worker *w)
 {
@@ -357,7 +256,7 @@ static void worker_end(struct worker *w)
 	loop_fd_del(w->relay->loop, w->child.channel);
 	spawn_end(&w->child);
 	worker_settle(w);
-	worker_close_ingress(w);
+	worker_close_sockets(w);
 	memset(w->has_socket, 0, sizeof(w->has_socket));
 	w->ledger->applied = w->sent;
 }
@@ -467,6 +366,8 @@ static void worker_send_all(struct worker *w)
 		.ifindex = w->port->ifindex,
 		.frames = w->frames,
 		.fanout = -1,
+		.has_ring = w->ring_fd >= 0,
+		.ring = w->ring,
 	};
 	int fds[2 * WORKER_QUEUES_MAX + 1] = { w->ledger_fd };
 	unsigned n_fds = 1 + w->n_queues;
@@ -520,7 +421,9 @@ static int worker_spawn(struct worker *w)
 	if (!err)
 		err = worker_open_ingress(w);
 	if (!err)
-		err = spawn_role(&w->child, argv);
+		w->ring_fd = sockets_open_ring(&w->ring); /* without one it sends by sendmsg */
+	if (!err)
+		err = spawn_role(&w->child, argv, w->ring_fd);
 	if (!err)
 		err = loop_fd_add(w->relay->loop, w->child.pidfd, EPOLLIN, on_worker_end, w);
 	if (!err)
@@ -540,17 +443,18 @@ static void worker_start(struct worker *w)
 	if (err) {
 		log_err(LOG_F_supervisor, "cannot start worker %s/%u: %s", w->port->name, w->index,
 			strerror(-err));
-				if (w->child.pid) {
+		if (w->child.pid) {
 			loop_fd_del(w->relay->loop, w->child.pidfd);
 			loop_fd_del(w->relay->loop, w->child.channel);
 		}
 		spawn_end(&w->child);
-		worker_close_ingress(w);
+		worker_close_sockets(w);
 		w->status = WORKER_BACKOFF;
 		loop_timer_set(w->timer, mtime_add(now, mtime_ms(worker_pause(w, false, now))));
 		return;
 	}
 	w->base = w->ledger->totals;
+	w->ledger->undo_at = 0; /* completions of a new ring count from 0 */
 	worker_send_all(w);
 	loop_timer_set(w->timer, mtime_add(now, mtime_ms(READY_MS)));
 }
@@ -594,6 +498,7 @@ static struct worker *worker_get(struct relay *r, struct port *p, enum mcr_datap
 	(*at)->kind = kind;
 	(*at)->index = index;
 	(*at)->ledger_fd = -1;
+	(*at)->ring_fd = -1;
 	(*at)->child = (struct child){ .pidfd = -1, .channel = -1 };
 	for (unsigned i = 0; i < WORKER_QUEUES_MAX; i++)
 		(*at)->ingress[i] = (*at)->memory[i] = -1;

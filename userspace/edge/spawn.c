@@ -40,7 +40,23 @@ static void child_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void child_run(int channel, pid_t parent, const char *const *argv)
+/* Moves both to where the role looks for them; what was there may be one of them. */
+static int child_place_fds(int channel, int extra)
+{
+	if (extra >= 0)
+		extra = fcntl(extra, F_DUPFD, EXTRA_FD + 1);
+	if (channel == CHANNEL_FD)
+		fcntl(channel, F_SETFD, 0);
+	else if (dup2(channel, CHANNEL_FD) < 0)
+		return -1;
+	if (extra < 0)
+		return (int)syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0);
+	if (dup2(extra, EXTRA_FD) < 0)
+		return -1;
+	return (int)syscall(SYS_close_range, EXTRA_FD + 1, ~0U, 0);
+}
+
+static _Noreturn void child_run(int channel, int extra, pid_t parent, const char *const *argv)
 {
 	static const char failed[] = "mcrd: cannot run /proc/self/exe\n";
 	char *const *args;
@@ -50,11 +66,7 @@ static _Noreturn void child_run(int channel, pid_t parent, const char *const *ar
 	if (getppid() != parent)
 		_exit(126); /* the parent died before the line above */
 	child_reset_signals();
-	if (channel == CHANNEL_FD)
-		fcntl(channel, F_SETFD, 0);
-	else if (dup2(channel, CHANNEL_FD) < 0)
-		_exit(126);
-	if (syscall(SYS_close_range, CHANNEL_FD + 1, ~0U, 0))
+	if (child_place_fds(channel, extra))
 		_exit(126);
 	memcpy(&args, &argv, sizeof(args)); /* execv takes, but does not change, plain pointers */
 	execv("/proc/self/exe", args);
@@ -62,7 +74,7 @@ static _Noreturn void child_run(int channel, pid_t parent, const char *const *ar
 	_exit(told ? 127 : 126);
 }
 
-int spawn_role(struct child *out, const char *const *argv)
+int spawn_role(struct child *out, const char *const *argv, int extra)
 {
 	struct child c = { .pidfd = -1, .channel = -1 };
 	int pair[2] = { -1, -1 }, bytes = CHANNEL_SEND_BYTES, err = 0;
@@ -79,7 +91,7 @@ int spawn_role(struct child *out, const char *const *argv)
 		goto out;
 	}
 	if (!c.pid)
-		child_run(pair[1], parent, argv);
+		child_run(pair[1], extra, parent, argv);
 	c.channel = pair[0];
 	pair[0] = -1;
 	/* No race: a child that has ended stays a zombie until spawn_end. */

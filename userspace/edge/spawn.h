@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #define CHANNEL_FD 3 /* what a role finds its channel at */
+#define EXTRA_FD   4 /* … and the descriptor that it was given besides, if any */
 #define CHANNEL_FDS_MAX 40
 
 struct child {
@@ -14,9 +15,10 @@ struct child {
 	int status;     /* as of waitpid; valid after spawn_end */
 };
 
-/* Runs /proc/self/exe with `argv`. Every descriptor but 0–2 and the channel is closed in it. The
- * child dies with this process. 0 or -errno; a child that could not exec ends with 127. */
-int spawn_role(struct child *out, const char *const *argv);
+/* Runs /proc/self/exe with `argv`. Every descriptor but 0–2, the channel and `extra` (−1 = none;
+ * stays the caller's) is closed in it. The child dies with this process. 0 or -errno; a child that
+ * could not exec ends with 127. */
+int spawn_role(struct child *out, const char *const *argv, int extra);
 
 /* Closes the descriptors and reaps; kills first when it still runs. Empty is fine. */
 void spawn_end(struct child *c);

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "base/cksum.h"
+#include "edge/spawn.h"
+#include "mcr/ledger.h"
 #include "worker/egress.h"
 #include "worker/header.h"
 
@@ -35,10 +37,7 @@ struct send_slot {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint16_t)) +
 					      2 * CMSG_SPACE(sizeof(int))];
 	struct sockaddr_in to;
-	struct ledger_output *row;
-	uint32_t bytes;
-	uint16_t datagrams;
-	bool drops_consumed, is_udp;
+	union wm_send what;
 	int fd;
 };
 
@@ -51,36 +50,25 @@ struct egress {
 	int sockets[WORKER_OUTPUTS];
 };
 
-/* A ring that can do nothing but sendmsg, whatever happens to this process later. */
-static int ring_open(struct io_uring *ring)
+/* Maps the ring that main has made and restricted, and makes this process the one that uses it. */
+static int ring_open(struct io_uring *ring, const struct io_uring_params *params)
 {
-	struct io_uring_params p = {
-		.flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
-			 IORING_SETUP_DEFER_TASKRUN,
-	};
-	struct io_uring_restriction only[] = {
-		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_SENDMSG },
-		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
-		  .register_op = IORING_REGISTER_ENABLE_RINGS },
-	};
-	int err = io_uring_queue_init_params(EGRESS_SLOTS, ring, &p);
+	struct io_uring_params p = *params;
+	int err = io_uring_queue_mmap(EXTRA_FD, &p, ring);
 
-	if (err == -EINVAL) { /* before Linux 6.1 */
-		p = (struct io_uring_params){ .flags = IORING_SETUP_R_DISABLED };
-		err = io_uring_queue_init_params(EGRESS_SLOTS, ring, &p);
-	}
 	if (err)
 		return err;
-	/* liburing 2.3 has calls for these, but not all its builds export them */
-	if (syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_RESTRICTIONS, only, 2) ||
-	    syscall(__NR_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0)) {
-		err = -errno;
-		io_uring_queue_exit(ring);
-	}
+	for (unsigned i = 0; i < p.sq_entries; i++)
+		ring->sq.array[i] = i;
+	/* liburing 2.3 has a call for this, but not all its builds export it */
+	if (!syscall(__NR_io_uring_register, EXTRA_FD, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
+		return 0;
+	err = -errno;
+	io_uring_queue_exit(ring);
 	return err;
 }
 
-int egress_open(struct egress **out, struct ledger *ledger)
+int egress_open(struct egress **out, struct ledger *ledger, const struct io_uring_params *ring)
 {
 	struct egress *e = calloc(1, sizeof(*e));
 
@@ -89,7 +77,7 @@ int egress_open(struct egress **out, struct ledger *ledger)
 	e->ledger = ledger;
 	for (unsigned i = 0; i < WORKER_OUTPUTS; i++)
 		e->sockets[i] = -1;
-	e->has_ring = ring_open(&e->ring) == 0;
+	e->has_ring = ring && ring_open(&e->ring, ring) == 0;
 	*out = e;
 	return 0;
 }
@@ -117,29 +105,6 @@ void egress_socket(struct egress *e, uint32_t name, int fd)
 	e->sockets[name] = fd;
 }
 
-static enum copy_drop drop_of_errno(int err)
-{
-	switch (err) {
-	case EAGAIN:
-		return COPY_DROP_full;
-	case ENOBUFS:
-		return COPY_DROP_device;
-	case EMSGSIZE:
-		return COPY_DROP_too_big;
-	case ENETDOWN:
-	case ENODEV:
-	case ENXIO:
-	case EBADF:
-		return COPY_DROP_down;
-	case ECONNREFUSED:
-	case EHOSTUNREACH:
-	case ENETUNREACH:
-		return COPY_DROP_unreachable;
-	default:
-		return COPY_DROP_error;
-	}
-}
-
 static int slot_sendmsg(const struct send_slot *s)
 {
 	return sendmsg(s->fd, &s->msg, MSG_DONTWAIT) < 0 ? -errno : 0;
@@ -151,18 +116,25 @@ static void slot_finish(struct egress *e, const struct send_slot *s, int res)
 	e->ledger->totals.completed++;
 	/* an ICMP message about an earlier datagram, maybe another output's, makes the next send of
 	 * its UDP socket fail before it begins; being told once, it leaves the second one alone */
-	if (s->is_udp && res < 0 && res != -EAGAIN && res != -ENOBUFS)
+	if (s->what.is_udp && res < 0 && res != -EAGAIN && res != -ENOBUFS)
 		res = slot_sendmsg(s);
-	/* a device without queue that segments in software answers for the last segment only, and
-	 * counts each that it refuses: they are its to account for */
-	if (res == -ENOBUFS && s->drops_consumed)
-		res = 0;
-	if (res >= 0) {
-		s->row->sent += s->datagrams;
-		s->row->bytes += s->bytes;
-		return;
-	}
-	s->row->drop[drop_of_errno(-res)] += s->datagrams;
+	ledger_sent(&e->ledger->outputs[s->what.output], s->what, res);
+}
+
+/* Takes one answer from the ring, so that main can tell, should this process be killed in the
+ * middle, whether it is in the ledger: it is when the ring's head has moved, else `undo` holds. */
+static void egress_take(struct egress *e, const struct send_slot *s, int res, unsigned head)
+{
+	struct ledger *l = e->ledger;
+
+	l->undo_output = s->what.output;
+	l->undo = l->outputs[s->what.output];
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	l->undo_at = (uint64_t)head + 1;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	slot_finish(e, s, res);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	io_uring_cq_advance(&e->ring, 1);
 }
 
 static void egress_flush_sendmsg(struct egress *e)
@@ -179,11 +151,11 @@ static void egress_flush_ring(struct egress *e)
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&e->ring);
 
 		io_uring_prep_sendmsg(sqe, e->slots[i].fd, &e->slots[i].msg, MSG_DONTWAIT);
-		sqe->user_data = i;
+		sqe->user_data = e->slots[i].what.user_data;
 	}
 	while (done < e->n_slots) {
 		struct io_uring_cqe *cqe;
-		unsigned head, seen = 0;
+		unsigned head;
 		/* with MSG_DONTWAIT all complete while they are submitted */
 		int err = io_uring_submit_and_wait(&e->ring, e->n_slots - done);
 
@@ -191,11 +163,11 @@ static void egress_flush_ring(struct egress *e)
 			abort(); /* the ring is broken; a new worker has a new one */
 		io_uring_for_each_cqe(&e->ring, head, cqe)
 		{
-			slot_finish(e, &e->slots[cqe->user_data], cqe->res);
-			seen++;
+			union wm_send what = { cqe->user_data };
+
+			egress_take(e, &e->slots[what.slot], cqe->res, head);
+			done++;
 		}
-		io_uring_cq_advance(&e->ring, seen);
-		done += seen;
 	}
 }
 
@@ -220,11 +192,12 @@ static struct send_slot *slot_get(struct egress *e, const struct wm_output *out,
 		egress_flush(e);
 	s = &e->slots[e->n_slots++];
 	s->msg = (struct msghdr){ .msg_iov = s->iov };
-	s->row = &e->ledger->outputs[out->output];
-	s->bytes = bytes;
-	s->datagrams = datagrams;
-	s->drops_consumed = out->drops_consumed;
-	s->is_udp = out->kind == EGRESS_UDP;
+	s->what = (union wm_send){ .output = (uint16_t)out->output,
+				   .bytes = (uint16_t)bytes,
+				   .datagrams = (uint8_t)datagrams,
+				   .is_udp = out->kind == EGRESS_UDP,
+				   .drops_consumed = out->drops_consumed,
+				   .slot = (uint8_t)(s - e->slots) };
 	s->fd = e->sockets[out->socket];
 	return s;
 }
@@ -258,14 +231,14 @@ static void fill_udp(struct egress *e, struct send_slot *s, const struct run *r,
 		s->fd = e->sockets[out->socket_df];
 	control_add(s, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
 	control_add(s, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
-	if (s->datagrams > 1)
+	if (s->what.datagrams > 1)
 		control_add(s, IPPROTO_UDP, UDP_SEGMENT, &r->segment, sizeof(r->segment));
 }
 
 /* By a packet socket: Ethernet frame behind a virtio_net_hdr. */
 static void fill_packet(struct send_slot *s, const struct run *r, const struct wm_output *out)
 {
-	uint32_t len = header_frame(s->header, r, out, s->bytes);
+	uint32_t len = header_frame(s->header, r, out, s->what.bytes);
 
 	s->vnet = (struct virtio_net_hdr){ 0 };
 	if (r->checksum != FRAME_CSUM_NONE) {
@@ -273,7 +246,7 @@ static void fill_packet(struct send_slot *s, const struct run *r, const struct w
 		s->vnet.csum_start = MCR_HDR_IP;
 		s->vnet.csum_offset = offsetof(struct udphdr, check);
 	}
-	if (s->datagrams > 1) {
+	if (s->what.datagrams > 1) {
 		s->vnet.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
 		s->vnet.gso_size = r->segment;
 		s->vnet.hdr_len = (uint16_t)len;
@@ -286,7 +259,7 @@ static void fill_packet(struct send_slot *s, const struct run *r, const struct w
 /* By a raw socket: IP header and all, the checksum by hand, since nobody completes it there. */
 static void fill_raw(struct send_slot *s, const struct run *r, const struct wm_output *out)
 {
-	uint32_t len = header_ip(s->header, r, out, s->bytes);
+	uint32_t len = header_ip(s->header, r, out, s->what.bytes);
 
 	s->to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = out->group };
 	s->msg.msg_name = &s->to;
@@ -324,8 +297,8 @@ static void egress_send(struct egress *e, const struct batch *b, const struct ru
 static void egress_segmented(struct egress *e, const struct batch *b, const struct run *r,
 			     const struct wm_output *out)
 {
-	uint32_t most = RUN_BYTES / r->segment < RUN_DATAGRAMS ? RUN_BYTES / r->segment
-							       : RUN_DATAGRAMS;
+	uint32_t most =
+		RUN_BYTES / r->segment < RUN_DATAGRAMS ? RUN_BYTES / r->segment : RUN_DATAGRAMS;
 
 	for (uint32_t from = 0, left = r->datagrams; left; from += most * r->segment) {
 		uint32_t n = left < most ? left : most;

@@ -10,8 +10,9 @@
 
 struct egress;
 
-/* 0 or -errno. `ledger` stays the caller's. */
-int egress_open(struct egress **out, struct ledger *ledger);
+/* 0 or -errno. `ledger` stays the caller's; `ring` is what main's ring at EXTRA_FD is, NULL = none.
+ */
+int egress_open(struct egress **out, struct ledger *ledger, const struct io_uring_params *ring);
 void egress_close(struct egress *e);
 
 /* "io_uring" or "sendmsg". */

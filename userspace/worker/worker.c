@@ -382,7 +382,7 @@ static int worker_setup(struct worker *w, struct diag *d)
 		return diag_set(d, -errno, E_KERNEL, "", "cannot map the ledger");
 	w->base = w->ledger->totals;
 	w->table = table_new();
-	if (!w->table || egress_open(&w->egress, w->ledger))
+	if (!w->table || egress_open(&w->egress, w->ledger, m->has_ring ? &m->ring : NULL))
 		return diag_set(d, -ENOMEM, E_KERNEL, "", "no memory for the rule table");
 	worker_pin(m->core);
 	return worker_open_ingress(w, m, fds + 1, d);
