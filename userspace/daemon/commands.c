@@ -8,18 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/relay.h"
+#include "daemon/commands.h"
 #include "edge/log.h"
-#include "edge/statefile.h"
 
 #define PROTOCOL_VERSION 1
-
-struct request {
-	const struct json5_doc *doc;
-	const struct json5_node *root;
-	const struct ctl_peer *peer;
-	bool dry_run;
-};
 
 typedef int (*command_fn)(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
@@ -33,8 +25,8 @@ struct command {
 /* --- reading parameters ------------------------------------------------------------------------
  */
 
-static int param_text(const struct request *q, const char *key, bool is_needed, const char **out,
-		      struct diag *d)
+int param_text(const struct request *q, const char *key, bool is_needed, const char **out,
+	       struct diag *d)
 {
 	const struct json5_node *v = json5_get(q->doc, q->root, key);
 
@@ -50,7 +42,7 @@ static int param_text(const struct request *q, const char *key, bool is_needed, 
 	return 0;
 }
 
-static int param_bool(const struct request *q, const char *key, bool *out, struct diag *d)
+int param_bool(const struct request *q, const char *key, bool *out, struct diag *d)
 {
 	const struct json5_node *v = json5_get(q->doc, q->root, key);
 
@@ -62,30 +54,11 @@ static int param_bool(const struct request *q, const char *key, bool *out, struc
 	return 0;
 }
 
-/* The configuration in a request: `config` as a value, or `config_text` as a file's text. */
-static int param_config(const struct request *q, struct config **out, struct diag *d)
-{
-	const struct json5_node *v = json5_get(q->doc, q->root, "config");
-	const struct json5_node *t = json5_get(q->doc, q->root, "config_text");
-
-	if (!v == !t)
-		return diag_set(d, -EINVAL, E_MISSING, "",
-				"one of config and config_text is wanted, not both");
-	if (v)
-		return config_read_value(out, q->doc, v, "config", d);
-	if (t->type != JSON5_STRING)
-		return diag_set(d, -EINVAL, E_TYPE, "config_text",
-				"config_text must be a string, not %s",
-				json5_type_name((enum json5_type)t->type));
-	return config_read(out, json5_text(q->doc, t), t->text_len, d);
-}
-
 /* --- changes -----------------------------------------------------------------------------------
  */
 
-/* Commits `next`, which it takes over, and says so in the reply. */
-static int change(struct relay *r, const struct request *q, struct config *next, cJSON *reply,
-		  struct diag *d)
+int commands_change(struct relay *r, const struct request *q, struct config *next, cJSON *reply,
+		    struct diag *d)
 {
 	cJSON *changes = cJSON_AddArrayToObject(reply, "changes");
 	int err = relay_commit(r, next, q->dry_run, changes, d);
@@ -103,8 +76,7 @@ static int change(struct relay *r, const struct request *q, struct config *next,
 	return 0;
 }
 
-/* Checks a whole set of rules; the scratch is gone afterwards. */
-static int check_ruleset(const struct config *cfg, struct diag *d)
+int commands_check_ruleset(const struct config *cfg, struct diag *d)
 {
 	size_t n = 4 * cfg->rules.n + 4;
 	uint32_t *index = calloc(n, sizeof(*index));
@@ -146,7 +118,7 @@ static int cmd_add_rule(struct relay *r, const struct request *q, cJSON *reply, 
 	if (err)
 		diag_set(d, err, E_LIMIT, "", "out of memory");
 	if (!err) {
-		err = check_ruleset(next, d);
+		err = commands_check_ruleset(next, d);
 		if (err)
 			fault_is_in_request(d);
 	}
@@ -155,7 +127,7 @@ static int cmd_add_rule(struct relay *r, const struct request *q, cJSON *reply, 
 		config_free(next);
 		return err;
 	}
-	err = change(r, q, next, reply, d);
+	err = commands_change(r, q, next, reply, d);
 	if (!err) {
 		const struct live_rule *live = relay_find(r, id);
 
@@ -177,7 +149,7 @@ static int remove_rule(struct relay *r, const struct request *q, const struct ru
 	if (!next)
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	config_remove_rule(next, rule->id);
-	return change(r, q, next, reply, d);
+	return commands_change(r, q, next, reply, d);
 }
 
 static int cmd_remove_rule(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
@@ -207,93 +179,6 @@ static int cmd_remove_rule_by_name(struct relay *r, const struct request *q, cJS
 		return diag_set(d, -ENOENT, E_NOT_FOUND, "name", "there is no rule named '%s'",
 				name);
 	return remove_rule(r, q, rule, reply, d);
-}
-
-/* What a merge keeps of the running configuration: all that the new text does not name. */
-static int merge(const struct relay *r, struct config *next, struct diag *d)
-{
-	if (config_inherit(next, r->config))
-		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-	for (size_t i = 0; i < r->config->rules.n; i++) {
-		const struct rule *rule = &r->config->rules.rules[i];
-
-		if (ruleset_find_id(&next->rules, rule->id) ||
-		    (rule->name[0] && ruleset_find_name(&next->rules, rule->name)))
-			continue;
-		if (config_add_rule(next, rule))
-			return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-	}
-	return check_ruleset(next, d);
-}
-
-static int cmd_load_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	struct config *next = NULL;
-	bool replace;
-	int err = param_bool(q, "replace", &replace, d);
-
-	if (!err)
-		err = param_config(q, &next, d);
-	if (!err && next->instance[0] && strcmp(next->instance, r->instance) != 0)
-		err = diag_set(d, -EINVAL, E_RANGE, "instance",
-			       "this is instance '%s', the configuration is for '%s'", r->instance,
-			       next->instance);
-	if (!err && !replace)
-		err = merge(r, next, d);
-	if (err) {
-		config_free(next);
-		return err;
-	}
-	return change(r, q, next, reply, d);
-}
-
-static int cmd_check_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	struct config *next = NULL;
-	int err = param_config(q, &next, d);
-	cJSON *errors = cJSON_AddArrayToObject(reply, "errors");
-
-	(void)r;
-	config_free(next);
-	cJSON_AddBoolToObject(reply, "valid", !err);
-	if (err) {
-		cJSON *e = cJSON_CreateObject();
-
-		cJSON_AddStringToObject(e, "error_code", diag_code_name(d->code));
-		cJSON_AddStringToObject(e, "where", d->where);
-		cJSON_AddStringToObject(e, "message", d->what);
-		cJSON_AddNumberToObject(e, "line", d->line);
-		cJSON_AddNumberToObject(e, "column", d->column);
-		cJSON_AddItemToArray(errors, e);
-	}
-	return 0;
-}
-
-static int cmd_save_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	const char *path;
-	cJSON *config;
-	char *text;
-	int err = param_text(q, "path", false, &path, d);
-
-	if (err)
-		return err;
-	if (!path)
-		path = r->paths.config;
-	if (!path[0])
-		return diag_set(d, -EINVAL, E_MISSING, "path",
-				"the daemon was started without a file; say a path");
-	if (path[0] != '/')
-		return diag_set(d, -EINVAL, E_RANGE, "path", "'%s' is no absolute path", path);
-	config = config_show(r->config);
-	text = config ? cJSON_Print(config) : NULL;
-	cJSON_Delete(config);
-	if (!text)
-		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-	err = q->dry_run ? 0 : file_replace(path, text, strlen(text), d);
-	free(text);
-	cJSON_AddStringToObject(reply, "path", path);
-	return err;
 }
 
 /* --- questions ---------------------------------------------------------------------------------
@@ -372,6 +257,7 @@ static int param_rule(struct relay *r, const struct request *q, struct live_rule
 {
 	const struct rule *rule = NULL;
 	const char *id, *name = NULL;
+	char quoted[DIAG_QUOTE];
 	int err = param_text(q, "rule_id", false, &id, d);
 
 	if (!err)
@@ -385,7 +271,7 @@ static int param_rule(struct relay *r, const struct request *q, struct live_rule
 	*out = id ? relay_find(r, id) : rule ? relay_find(r, rule->id) : NULL;
 	if (!*out)
 		return diag_set(d, -ENOENT, E_NOT_FOUND, id ? "rule_id" : "name",
-				"there is no rule '%.60s'", id ? id : name);
+				"there is no rule %s", diag_quote(id ? id : name, quoted));
 	return 0;
 }
 
@@ -412,8 +298,10 @@ static int param_number(const struct request *q, const char *key, int64_t preset
 	*out = preset;
 	if (!v)
 		return 0;
-	if (v->type != JSON5_NUMBER || !v->is_integer || v->integer < least ||
-	    v->integer > UINT32_MAX)
+	if (v->type != JSON5_NUMBER)
+		return diag_set(d, -EINVAL, E_TYPE, key, "%s must be a number, not %s", key,
+				json5_type_name((enum json5_type)v->type));
+	if (!v->is_integer || v->integer < least || v->integer > UINT32_MAX)
 		return diag_set(d, -EINVAL, E_RANGE, key, "%s must be a whole number, %lld to %u",
 				key, (long long)least, UINT32_MAX);
 	*out = v->integer;
@@ -484,6 +372,9 @@ static int cmd_version_check(struct relay *r, const struct request *q, cJSON *re
 	cJSON_AddNumberToObject(reply, "protocol_version", PROTOCOL_VERSION);
 	if (version == PROTOCOL_VERSION)
 		return 0;
+	if (version < 0)
+		return diag_set(d, -EINVAL, E_MISSING, "protocol_version",
+				"protocol_version is missing");
 	return diag_set(d, -EINVAL, E_UNSUPPORTED, "protocol_version",
 			"this daemon speaks protocol version %d, and no other", PROTOCOL_VERSION);
 }
@@ -505,17 +396,6 @@ static int cmd_check(struct relay *r, const struct request *q, cJSON *reply, str
 	(void)d;
 	cJSON_AddBoolToObject(reply, "holds", holds);
 	cJSON_AddItemToObject(reply, "identities", list);
-	return 0;
-}
-
-static int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	cJSON *config = config_show(r->config);
-
-	(void)q;
-	if (!config)
-		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-	cJSON_AddItemToObject(reply, "config", config);
 	return 0;
 }
 
@@ -645,18 +525,20 @@ static bool key_is_known(const struct command *c, const char *key)
 static int keys_check(const struct command *c, const struct request *q, struct diag *d)
 {
 	const struct json5_node *m = c->keys[0] ? json5_first(q->doc, q->root) : NULL;
+	char quoted[DIAG_QUOTE];
 
 	for (; m; m = json5_next(q->doc, m))
 		if (!key_is_known(c, json5_key(q->doc, m)))
 			return diag_set(d, -EINVAL, E_UNKNOWN_KEY, json5_key(q->doc, m),
-					"%s has no parameter '%.60s'", c->name,
-					json5_key(q->doc, m));
+					"%s has no parameter %s", c->name,
+					diag_quote(json5_key(q->doc, m), quoted));
 	return 0;
 }
 
 static int dispatch(struct relay *r, struct request *q, cJSON *reply, struct diag *d)
 {
 	const struct command *c;
+	char quoted[DIAG_QUOTE];
 	const char *name;
 	int err = param_text(q, "command", true, &name, d);
 
@@ -666,8 +548,8 @@ static int dispatch(struct relay *r, struct request *q, cJSON *reply, struct dia
 		return err;
 	c = command_find(name);
 	if (!c)
-		return diag_set(d, -EINVAL, E_UNKNOWN_COMMAND, "command",
-				"there is no command '%.60s'", name);
+		return diag_set(d, -EINVAL, E_UNKNOWN_COMMAND, "command", "there is no command %s",
+				diag_quote(name, quoted));
 	if (c->is_change && q->peer->is_readonly)
 		return diag_set(d, -EPERM, E_PERM, "command", "%s is not for the read-only socket",
 				name);

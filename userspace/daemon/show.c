@@ -182,7 +182,6 @@ static void show_worker_ledger(struct relay *r, cJSON *o, const struct worker *w
 	add_number(o, "in_ring", t->in_ring);
 	add_number(o, "submitted", t->submitted);
 	add_number(o, "completed", t->completed);
-	add_number(o, "lost_at_restart", t->frame_drop[FRAME_DROP_crash]);
 	drops = cJSON_AddObjectToObject(o, "frame_drops");
 	for (unsigned i = 0; i < FRAME_DROP__COUNT; i++)
 		add_number(drops, frame_names[i], t->frame_drop[i]);
