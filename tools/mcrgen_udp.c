@@ -147,7 +147,7 @@ static int udp_open(struct gen *g)
 static unsigned fill(struct gen *g, struct send *s, unsigned n)
 {
 	unsigned char *at = s->data.iov_base;
-	struct gen_packet p;
+	struct gen_packet p = { 0 };
 	unsigned i;
 
 	if (n > g->opt.segment)
