@@ -117,6 +117,7 @@ daemon.src += userspace/daemon/commands_config.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/rows.c
+daemon.src += userspace/daemon/settle.c
 daemon.src += userspace/daemon/show.c
 daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
@@ -297,6 +298,21 @@ $(addsuffix .o,$(bpf_test.bin)): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bpf.src))
 .PHONY: bpf-tests
 bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (root)
 	$(Q)tests/run $^
+
+# --- test helpers ------------------------------------------------------------------------------
+# Programs that tests run: tests/lib/<name>.c, linked with libmcr.
+
+helpers := ask broken flood gaps inject kill_worker
+helper.bin := $(addprefix $(B)/tests/lib/,$(helpers))
+
+$(helper.bin): %: %.o $(B)/lib/libmcr.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(cflags) -o $@ $^ $(ldflags) -lcjson -lpthread
+
+test-programs: test-helpers
+
+.PHONY: test-helpers
+test-helpers: $(helper.bin) ## the programs that tests in namespaces run
 
 # --- test --------------------------------------------------------------------------------------
 # What takes packages looks for them first, so that these work on a system that has only make.
