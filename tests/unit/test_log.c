@@ -194,6 +194,45 @@ static void names_and_levels_go_both_ways(void **state)
 	assert_int_equal(log_level_of(LOG_F_egress), LOG_L_NOTICE);
 }
 
+static struct log_entry recalled;
+
+static void say_and_recall(void)
+{
+	char text[400];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text + 230, "éééééééé", 17);
+	log_set_level(LOG_L_NOTICE);
+	log_at(LOG_L_ERR, LOG_F_rules, "first");
+	log_at(LOG_L_INFO, LOG_F_rules, "not logged, not kept");
+	log_at(LOG_L_NOTICE, LOG_F_control, "two\nlines\x1b[2J\xff");
+	log_at(LOG_L_NOTICE, LOG_F_control, "%s", text);
+	assert_int_equal(log_newest(), 3);
+	assert_false(log_recall(0, &recalled));
+	assert_false(log_recall(4, &recalled));
+	assert_true(log_recall(1, &recalled));
+	assert_int_equal(recalled.sequence, 1);
+	assert_int_equal(recalled.level, LOG_L_ERR);
+	assert_int_equal(recalled.facility, LOG_F_rules);
+	assert_string_equal(recalled.text, "first");
+	assert_int_equal(strlen(recalled.stamp), strlen("2026-11-20T12:00:00.123Z"));
+	assert_true(log_recall(2, &recalled));
+	assert_string_equal(recalled.text, "two\\x0alines\\x1b[2J\\xff");
+	assert_true(log_recall(3, &recalled));
+	assert_string_equal(recalled.text + 228, "xxééé…");
+	for (unsigned i = 4; i <= 1 + LOG_KEPT; i++)
+		log_at(LOG_L_NOTICE, LOG_F_control, "line %u", i);
+	assert_false(log_recall(1, &recalled));
+	assert_true(log_recall(2, &recalled));
+	assert_true(log_recall(1 + LOG_KEPT, &recalled));
+	assert_string_equal(recalled.text, "line 257");
+}
+
+static void the_last_lines_can_be_recalled(void **state)
+{
+	capture(say_and_recall);
+}
+
 static void say_often(void)
 {
 	for (int i = 0; i < 1000; i++)
@@ -344,6 +383,7 @@ int main(void)
 		cmocka_unit_test(the_time_is_utc),
 		cmocka_unit_test(bytes_of_strangers_are_never_raw),
 		cmocka_unit_test(a_long_line_is_cut_and_stays_well_formed),
+		cmocka_unit_test(the_last_lines_can_be_recalled),
 		cmocka_unit_test(a_flood_is_limited_and_what_was_suppressed_is_told),
 		cmocka_unit_test(a_stuck_pipe_stalls_nobody_and_losses_are_told),
 		cmocka_unit_test(a_stuck_socket_stalls_nobody_and_losses_are_told),

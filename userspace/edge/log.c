@@ -308,6 +308,28 @@ static bool sink_write(const struct line *l)
 	return n == (ssize_t)l->len;
 }
 
+/* A text for clients: whole characters, \xNN for what is unprintable, an ellipsis after a cut. */
+static void text_keep(char *to, size_t cap, const char *text)
+{
+	size_t len = 0, room = cap - sizeof("…");
+
+	while (*text) {
+		size_t n = utf8_printable((const unsigned char *)text), width = n ? n : 4;
+
+		if (len + width > room) {
+			len += (size_t)snprintf(to + len, cap - len, "…");
+			break;
+		}
+		if (n)
+			memcpy(to + len, text, n);
+		else
+			snprintf(to + len, cap - len, "\\x%02x", (unsigned char)*text);
+		len += width;
+		text += n ? n : 1;
+	}
+	to[len] = '\0';
+}
+
 static void log_keep(enum log_level level, enum log_facility f, const char *text)
 {
 	struct log_entry *e = &lg.kept[++lg.newest % LOG_KEPT];
@@ -318,7 +340,7 @@ static void log_keep(enum log_level level, enum log_facility f, const char *text
 	e->facility = f;
 	stamp_format(stamp);
 	snprintf(e->stamp, sizeof(e->stamp), "%.31s", stamp);
-	snprintf(e->text, sizeof(e->text), "%.*s", (int)sizeof(e->text) - 1, text);
+	text_keep(e->text, sizeof(e->text), text);
 }
 
 uint64_t log_newest(void)

@@ -59,7 +59,7 @@ struct log_entry {
 	uint64_t sequence;
 	enum log_level level;
 	enum log_facility facility;
-	char stamp[32], text[240]; /* a longer text is cut */
+	char stamp[32], text[240]; /* printable UTF-8; a longer text is cut */
 };
 uint64_t log_newest(void);				   /* 0 = none yet */
 bool log_recall(uint64_t sequence, struct log_entry *out); /* false when it is not kept */
