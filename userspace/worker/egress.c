@@ -300,6 +300,8 @@ static void egress_segmented(struct egress *e, const struct batch *b, const stru
 	uint32_t most =
 		RUN_BYTES / r->segment < RUN_DATAGRAMS ? RUN_BYTES / r->segment : RUN_DATAGRAMS;
 
+	if (!most) /* a super-frame of one huge datagram and a bit */
+		most = 1;
 	for (uint32_t from = 0, left = r->datagrams; left; from += most * r->segment) {
 		uint32_t n = left < most ? left : most;
 
@@ -328,7 +330,8 @@ static void egress_output(struct egress *e, const struct batch *b, const struct 
 {
 	struct ledger_output *row = &e->ledger->outputs[out->output];
 	uint32_t headers = r->flow.protocol == IPPROTO_UDP ? 28 : 20;
-	uint32_t room = (out->mtu ? out->mtu : UINT16_MAX) - headers;
+	uint32_t mtu = out->mtu ? out->mtu : UINT16_MAX;
+	uint32_t room = mtu > headers ? mtu - headers : 0;
 	/* where the kernel chooses the way it cuts up what is too large, but no segments */
 	uint32_t segment_room = out->mtu ? room : ETH_DATA_LEN - headers;
 
