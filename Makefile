@@ -236,6 +236,7 @@ unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c
 unit.payload :=
 unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
+unit.rows := userspace/daemon/rows.c userspace/base/diag.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
 unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c
 unit_libs.sandbox := -lcap-ng -lseccomp
@@ -269,6 +270,7 @@ FUZZ_SECONDS ?= 30
 fuzz.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
 	userspace/base/json5.c
 fuzz_libs.config := -lcjson
+fuzz.frame := userspace/worker/frame.c userspace/worker/header.c userspace/base/cksum.c
 fuzz.json5 := userspace/base/json5.c userspace/base/diag.c
 
 fuzz_names := $(sort $(patsubst fuzz.%,%,$(filter fuzz.%,$(.VARIABLES))))
