@@ -111,7 +111,8 @@ changes()
 		--outputs '239.2.2.2:5002:o1,198.18.9.9:6000,:0:o2:source=preserve:ttl=decrement'
 	golden add-long add --name tv --rule-id r1 --input-interface in0 --input-group 239.1.1.1 \
 		--input-port=0 --input-source 198.18.0.5 --input-protocol esp --datapath afpacket \
-		--accept-ttl1 --output 'group=239.2.2.2,port=5002,interface=o1,ttl=8,source=preserve,dscp=46' \
+		--accept-ttl1 \
+		--output 'group=239.2.2.2,port=5002,interface=o1,ttl=8,source=preserve,dscp=46' \
 		--output address=198.18.9.9,port=6000
 	golden add-protocol-number add --input-interface in0 --input-group 239.1.1.1 \
 		--input-protocol 17 --outputs '239.2.2.2:5002:o1:ttl=8:source=198.18.0.7:dscp=46'
@@ -325,7 +326,8 @@ TRY
 	for line in 'mcrctl ' 'mcrctl l' 'mcrctl config ' 'mcrctl config load --f' \
 		'mcrctl add --input-p' 'mcrctl add --datapath ' 'mcrctl --output ' \
 		'mcrctl remove --name ' 'mcrctl show rule t' 'mcrctl --instance x sta' \
-		'mcrctl trace ' 'mcrctl trace enable ' 'mcrctl trace enable tv --' 'mcrctl logs --' \
+		'mcrctl trace ' 'mcrctl trace enable ' 'mcrctl trace enable tv --' \
+		'mcrctl logs --' \
 		'mcrctl help log-level '; do
 		echo "$line"
 	done | bash "$dir/try" "$root" "$program" "$sock" >"$dir/got" 2>&1
@@ -337,11 +339,14 @@ figures()
 {
 	local widest
 
-	widest=$(cat "$here"/expect/{list,stats,workers,check,show-by-name,status,trace-show,hostile-list,help}* |
-		grep -v -e '^mcrctl' -e '^{' -e '^[<>] ' | LC_ALL=C.UTF-8 awk '{ if (length > w) w = length } END { print w }')
+	widest=$(cd "$here/expect" &&
+		cat {list,stats,workers,check,show-by-name,status,trace-show,hostile-list,help}* |
+		grep -v -e '^mcrctl' -e '^{' -e '^[<>] ' |
+		LC_ALL=C.UTF-8 awk '{ if (length > w) w = length } END { print w }')
 	expect "no line is wider than 100 columns (widest $widest)" [ "$widest" -le 100 ]
 	expect "no control byte is printed" \
-		bash -c "! LC_ALL=C grep -l -P '[\\x00-\\x08\\x0b-\\x1f\\x7f]|\\xc2[\\x80-\\x9f]' '$here'/expect/*"
+		bash -c "! LC_ALL=C grep -l -P \
+			'[\\x00-\\x08\\x0b-\\x1f\\x7f]|\\xc2[\\x80-\\x9f]' '$here'/expect/*"
 }
 
 # logs --follow asks every 500 ms, and shows what it has until it is interrupted.
@@ -352,7 +357,8 @@ interrupted()
 	sock=$dir/mcrd.sock
 	with endless
 	: >"$dir/log"
-	timeout --preserve-status -s INT 1.3 "$mcrctl" --socket-path "$sock" logs --follow >"$dir/out" 2>&1
+	timeout --preserve-status -s INT 1.3 \
+		"$mcrctl" --socket-path "$sock" logs --follow >"$dir/out" 2>&1
 	status=$?
 	expect "logs --follow goes on until it is interrupted" [ "$status" -eq 130 ]
 	expect "it asks every 500 ms" [ "$(wc -l <"$dir/log")" -eq 3 ]
