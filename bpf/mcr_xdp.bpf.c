@@ -126,8 +126,9 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 		stats->ttl += f->units;
 	} else if (verdict == MCR_V_loop) {
 		stats->loop += f->units;
-	} else if (verdict == MCR_V_no_worker && f->stage == MCR_STAGE_XDP) {
-		stats->no_worker += f->units; /* the packet stage sees the same frame again */
+	} else if (verdict == MCR_V_no_worker &&
+		   (f->stage == MCR_STAGE_XDP || f->rule->datapath == MCR_DP_AFPACKET)) {
+		stats->no_worker += f->units; /* the packet stage sees those of AF_XDP again */
 	}
 }
 
@@ -185,8 +186,7 @@ static __always_inline __u32 segments(const struct __sk_buff *skb)
 }
 
 /* Accepts what a worker that reads this packet socket shall have, whole, and nothing else. */
-SEC("socket")
-int mcr_packet(struct __sk_buff *skb)
+static __always_inline int packet(struct __sk_buff *skb, bool has_worker)
 {
 	/* Two bytes in front, so that the IP header's words are aligned. */
 	__u8 buffer[2 + MCR_HDR_UDP] __attribute__((aligned(8))) = {};
@@ -210,11 +210,25 @@ int mcr_packet(struct __sk_buff *skb)
 	f.end = headers + have;
 	verdict = skb->vlan_present ? MCR_V_vlan : classify(&f);
 	if (verdict == MCR_V__COUNT)
-		verdict = f.rule->datapath == MCR_DP_AFPACKET ? MCR_V_to_worker : MCR_V_no_worker;
+		verdict = has_worker && f.rule->datapath == MCR_DP_AFPACKET ? MCR_V_to_worker
+									   : MCR_V_no_worker;
 	if (verdict == MCR_V_to_worker)
 		f.counters->to_worker_skbs++;
 	finish(&f, verdict);
 	return verdict == MCR_V_to_worker ? skb->len : 0;
+}
+
+SEC("socket")
+int mcr_packet(struct __sk_buff *skb)
+{
+	return packet(skb, true);
+}
+
+/* On the socket of a worker that is not there: accepts nothing, and counts what that costs. */
+SEC("socket")
+int mcr_packet_idle(struct __sk_buff *skb)
+{
+	return packet(skb, false);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";

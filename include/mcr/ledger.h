@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How the outcome of a send gets into the ledger: by the worker, or by main in a dead one's place. */
+/* How the outcome of a send gets into the ledger: by the worker, or by main in a dead one's place.
+ */
 #pragma once
 
 #include <errno.h>

@@ -25,6 +25,12 @@
 #define WORKER_CHUNK	  2048	/* bytes of a packet buffer; a longer frame takes several */
 #define WORKER_OUTPUTS	  65536 /* output slots of an instance */
 
+/* Ring of a packet socket. A block holds the largest super-frame. The smaller, the more blocks:
+ * each millisecond closes one. */
+#define WORKER_BLOCK	  (128u << 10)
+#define WORKER_BLOCKS_MAX 256
+#define WORKER_RETIRE_MS  1
+
 enum worker_msg_kind {
 	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger, a socket for each queue, and for
 			  AF_XDP the memory of each queue's buffers */
@@ -49,7 +55,7 @@ struct wm_setup {
 	int32_t core; /* to be pinned to, −1 = none */
 	uint32_t ifindex;
 	uint32_t frames; /* packet buffers of each queue; a power of two */
-	int32_t fanout;	 /* AF_PACKET: group that shares the flows, −1 = this worker alone */
+	uint32_t blocks; /* AF_PACKET: of its ring */
 	uint16_t queues[WORKER_QUEUES_MAX];
 	char interface[16];
 	uint8_t has_ring;

@@ -332,6 +332,8 @@ static void on_interface(void *arg, struct mtime now, const struct netif *ni, bo
 
 	(void)now;
 	local_addresses(r);
+	if (gone)
+		sockets_interface_gone(r, ni->ifindex);
 	if (p)
 		port_interface(r, p, ni, gone);
 	relay_resolve_interface(r, ni->name, is_other);
@@ -347,6 +349,7 @@ static void on_tick(void *arg, struct mtime now)
 		if (r->ports[i].name[0])
 			port_tick(r, &r->ports[i], now);
 	rows_tick(r);
+	sockets_tick(r, now);
 	account_tick(r, now);
 	notify_watchdog();
 	if (!r->is_persisted)

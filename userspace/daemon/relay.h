@@ -42,22 +42,25 @@ enum worker_status {
 	WORKER_RUNNING,
 	WORKER_BACKOFF,	 /* will be started again */
 	WORKER_DEGRADED, /* crashed too often; tried again after a long pause */
+	WORKER_ENDING,	 /* told to end for good; the kernel may take a while */
 };
 
 struct worker {
 	struct relay *relay;
 	struct port *port;
 	enum mcr_datapath kind;
-	unsigned index; /* among the port's workers of this kind */
+	unsigned index; /* among the port's workers of this kind … */
+	unsigned n;	/* … which are so many */
 	int core;	/* −1 = not pinned */
 	unsigned n_queues;
 	uint16_t queues[WORKER_QUEUES_MAX];
 	uint32_t frames; /* packet buffers of each queue */
 	enum worker_status status;
 	struct child child;
-	int ingress[WORKER_QUEUES_MAX]; /* our ends of its receive sockets */
+	int ingress[WORKER_QUEUES_MAX]; /* our ends of its receive sockets; a packet socket stays
+					   when the process dies */
 	int memory[WORKER_QUEUES_MAX];	/* of their packet buffers, until handed over */
-	int ring_fd; /* the io_uring that it sends by, −1 = none */
+	int ring_fd;			/* the io_uring that it sends by, −1 = none */
 	struct io_uring_params ring;
 	int ledger_fd;
 	struct ledger *ledger;	   /* outlives the process: counters go on */
@@ -66,7 +69,9 @@ struct worker {
 	uint64_t sent;		/* messages to all processes of this worker, as ledger->applied */
 	struct mtime caught_up; /* when everything sent was last seen in force */
 	uint8_t has_socket[WORKER_OUTPUTS / 8]; /* names the process knows */
-	struct loop_timer *timer;		/* READY deadline, or the end of the backoff */
+	int *egress; /* its egress sockets by name, for the next process; −1 = not opened */
+	uint32_t n_egress;
+	struct loop_timer *timer; /* READY deadline, or the end of the backoff */
 	struct mtime started, ready;
 	int64_t backoff_ms;
 	unsigned restarts;
@@ -144,7 +149,10 @@ struct egress_socket {
 	uint8_t df;
 	uint32_t ifindex;
 	struct ip4 source; /* bound to, 0 = none */
-	uint32_t users;	   /* 0 = the name is free */
+	bool is_dead;	   /* its interface has gone; another one may get the number */
+	uint32_t users;
+	enum { SOCKET_FREE, SOCKET_NAMED, SOCKET_LEAVING } state;
+	struct mtime idle_since; /* without users, or leaving */
 };
 
 /* --- the whole ---------------------------------------------------------------------------------
@@ -213,6 +221,8 @@ void workers_ensure(struct relay *r, struct port *p, enum mcr_datapath kind);
 void workers_retire(struct relay *r, struct port *p, enum mcr_datapath kind);
 void workers_stop_all(struct relay *r);
 void workers_levels(struct relay *r);
+void workers_forget_socket(struct relay *r, uint32_t name);
+void workers_close_socket(struct relay *r, uint32_t name);
 void worker_tick(struct worker *w, struct mtime now);
 void workers_rule(struct relay *r, const struct live_rule *live, bool is_gone);
 struct worker *worker_next(struct relay *r, const struct worker *after);
@@ -234,7 +244,10 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 void sockets_unuse(struct relay *r, uint32_t name);
 int sockets_open(const struct relay *r, uint32_t name);
 int sockets_open_xsk(uint32_t frames, int *memory);
-int sockets_open_packet(void);
+int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter);
+int sockets_join_fanout(int fd, int sibling);
+void sockets_tick(struct relay *r, struct mtime now);
+void sockets_interface_gone(struct relay *r, uint32_t ifindex);
 int sockets_open_ring(struct io_uring_params *p);
 
 /* accounting.c */

@@ -224,7 +224,7 @@ cJSON *show_workers(struct relay *r, bool with_counters)
 	cJSON *list = cJSON_CreateArray();
 
 	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w))
-		if (w->status != WORKER_IDLE || with_counters)
+		if ((w->status != WORKER_IDLE && w->status != WORKER_ENDING) || with_counters)
 			cJSON_AddItemToArray(list, show_worker(r, w, with_counters));
 	return list;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Egress sockets: named here, opened afresh for each worker, shared by all outputs that need the
- * same. A packet socket (packet(7)) or raw socket (raw(7)) belongs to an egress interface, a UDP
- * socket to an interface or none, a source address or none, and a DF policy.
+ * Egress sockets: named here, opened for each worker by itself, shared by all its outputs that
+ * need the same. Closing a packet socket takes the kernel many milliseconds, so they are kept when
+ * a worker dies, and for some time when no output needs them. A packet socket (packet(7)) or raw
+ * socket (raw(7)) belongs to an egress interface, a UDP socket to an interface or none, a source
+ * address or none, and a DF policy.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -22,11 +24,14 @@
 #include "daemon/relay.h"
 
 #define SEND_BUFFER  (8 << 20)
-#define RING_ENTRIES 256 /* sends of a worker that are submitted at a time */
+#define IDLE_MS	     10000 /* a socket without users is kept for so long */
+#define LEAVING_MS   1500  /* workers have closed theirs by then: ours is the last */
+#define CLOSES	     4	   /* packet sockets that are closed in a tick */
+#define RING_ENTRIES 256   /* sends of a worker that are submitted at a time */
 
 static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
 {
-	return a->kind == b->kind && a->df == b->df && a->ifindex == b->ifindex &&
+	return !a->is_dead && a->kind == b->kind && a->df == b->df && a->ifindex == b->ifindex &&
 	       ip4_equal(a->source, b->source);
 }
 
@@ -41,10 +46,11 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 		want.source = o->literal;
 	}
 	for (uint32_t i = 0; i < r->n_sockets; i++) {
-		if (!r->sockets[i].users) {
+		if (r->sockets[i].state == SOCKET_FREE) {
 			if (vacant == UINT32_MAX)
 				vacant = i;
-		} else if (socket_same(&r->sockets[i], &want)) {
+		} else if (r->sockets[i].state == SOCKET_NAMED &&
+			   socket_same(&r->sockets[i], &want)) {
 			r->sockets[i].users++;
 			return i;
 		}
@@ -55,22 +61,46 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 		vacant = r->n_sockets++;
 	}
 	want.users = 1;
+	want.state = SOCKET_NAMED;
 	r->sockets[vacant] = want;
 	return vacant;
 }
 
 void sockets_unuse(struct relay *r, uint32_t name)
 {
-	if (name == UINT32_MAX || --r->sockets[name].users)
-		return;
-	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w)) {
-		struct wm_socket m = { { WM_SOCKET, sizeof(m) }, name, 1 };
+	if (name != UINT32_MAX && --r->sockets[name].users == 0)
+		r->sockets[name].idle_since = loop_clock();
+}
 
-		if (!(w->has_socket[name / 8] & 1 << name % 8))
+void sockets_interface_gone(struct relay *r, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < r->n_sockets; i++)
+		if (r->sockets[i].state == SOCKET_NAMED && r->sockets[i].ifindex == ifindex)
+			r->sockets[i].is_dead = true;
+}
+
+/* Takes leave of sockets that nobody has needed for long: the workers first, because the one who
+ * closes last has to wait for the kernel. */
+void sockets_tick(struct relay *r, struct mtime now)
+{
+	unsigned closes = 0;
+
+	for (uint32_t i = 0; i < r->n_sockets; i++) {
+		struct egress_socket *s = &r->sockets[i];
+		bool is_leaving = s->state == SOCKET_LEAVING;
+
+		if (s->state == SOCKET_FREE || s->users ||
+		    mtime_before(now, mtime_add(s->idle_since,
+						mtime_ms(is_leaving ? LEAVING_MS : IDLE_MS))))
 			continue;
-		w->has_socket[name / 8] &= (uint8_t) ~(1 << name % 8);
-		if (w->child.pid && channel_send(w->child.channel, &m, sizeof(m), NULL, 0) == 0)
-			w->sent++;
+		if (s->kind == EGRESS_PACKET && is_leaving && closes++ == CLOSES)
+			return;
+		if (is_leaving)
+			workers_close_socket(r, i);
+		else
+			workers_forget_socket(r, i);
+		s->state = is_leaving ? SOCKET_FREE : SOCKET_LEAVING;
+		s->idle_since = now;
 	}
 }
 
@@ -243,22 +273,57 @@ int sockets_open_xsk(uint32_t frames, int *memory)
 	return err;
 }
 
-/* A packet socket that lets nothing in yet: the classifying filter comes when the worker is ready.
- */
-int sockets_open_packet(void)
+static int packet_ring(int fd, uint32_t blocks)
 {
-	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
-	struct sock_fprog filter = { 1, &none };
+	int version = TPACKET_V3, yes = 1;
+	struct tpacket_req3 req = {
+		.tp_block_size = WORKER_BLOCK,
+		.tp_block_nr = blocks,
+		.tp_frame_size = 2048,
+		.tp_frame_nr = blocks * (WORKER_BLOCK / 2048),
+		.tp_retire_blk_tov = WORKER_RETIRE_MS,
+	};
+
+	return setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) ||
+	       setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof(yes)) ||
+	       setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
+}
+
+/*
+ * A packet socket with its ring, bound to its interface. It outlives its workers: while there is
+ * none, `filter` lets nothing in and counts what comes; so every frame is counted once, always.
+ */
+int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter)
+{
+	struct sockaddr_ll addr = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)ifindex,
+	};
 	int yes = 1, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ||
-	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes))) {
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &filter, sizeof(filter)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes)) ||
+	    packet_ring(fd, blocks) || bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		int err = -errno;
 
 		close(fd);
 		return err;
 	}
 	return fd;
+}
+
+/* Lets the socket share the flows of its interface with a sibling, or be the first to do so. The
+ * kernel chooses the group's number: another daemon may have one on the same interface. */
+int sockets_join_fanout(int fd, int sibling)
+{
+	int group = PACKET_FANOUT_HASH << 16 | PACKET_FANOUT_FLAG_UNIQUEID << 16, present = 0;
+	socklen_t len = sizeof(present);
+
+	if (sibling >= 0 && getsockopt(sibling, SOL_PACKET, PACKET_FANOUT, &present, &len) == 0 &&
+	    present)
+		group = PACKET_FANOUT_HASH << 16 | (present & 0xffff);
+	return setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)) ? -errno : 0;
 }

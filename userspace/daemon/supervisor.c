@@ -35,8 +35,8 @@ static void worker_start(struct worker *w);
 
 const char *worker_status_name(enum worker_status s)
 {
-	static const char *const names[] = { "idle", "starting", "running", "restarting",
-					     "degraded" };
+	static const char *const names[] = { "idle",	   "starting", "running",
+					     "restarting", "degraded", "ending" };
 
 	return names[s];
 }
@@ -58,7 +58,7 @@ void workers_count(struct relay *r, unsigned *total, unsigned *ready)
 	*total = 0;
 	*ready = 0;
 	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w)) {
-		*total += w->status != WORKER_IDLE;
+		*total += w->status != WORKER_IDLE && w->status != WORKER_ENDING;
 		*ready += w->status == WORKER_RUNNING;
 	}
 }
@@ -71,15 +71,37 @@ void workers_count(struct relay *r, unsigned *total, unsigned *ready)
 static void worker_send(struct worker *w, const void *msg, size_t len, const int *fds,
 			unsigned n_fds)
 {
-	int err = w->child.pid ? channel_send(w->child.channel, msg, len, fds, n_fds) : -ENOTCONN;
+	int err;
 
+	if (!w->child.pid || w->status == WORKER_ENDING)
+		return;
+	err = channel_send(w->child.channel, msg, len, fds, n_fds);
 	if (!err) {
 		w->sent++;
-	} else if (w->child.pid) {
+	} else {
 		log_err(LOG_F_supervisor, "worker %s/%u does not take messages (%s): ended",
 			w->port->name, w->index, strerror(-err));
 		kill(w->child.pid, SIGKILL);
 	}
+}
+
+/* The worker's own socket of that name. It stays open here for the process after this one. */
+static int worker_egress(struct worker *w, uint32_t name)
+{
+	uint32_t n = w->relay->n_sockets;
+
+	if (name >= w->n_egress) {
+		int *egress = realloc(w->egress, n * sizeof(*egress));
+
+		if (!egress)
+			return -ENOMEM;
+		w->egress = egress;
+		while (w->n_egress < n)
+			w->egress[w->n_egress++] = -1;
+	}
+	if (w->egress[name] < 0)
+		w->egress[name] = sockets_open(w->relay, name);
+	return w->egress[name];
 }
 
 static void worker_send_socket(struct worker *w, uint32_t name)
@@ -89,7 +111,7 @@ static void worker_send_socket(struct worker *w, uint32_t name)
 
 	if (name == UINT32_MAX || w->has_socket[name / 8] & 1 << name % 8)
 		return;
-	fd = sockets_open(w->relay, name);
+	fd = worker_egress(w, name);
 	if (fd < 0) {
 		log_limited(LOG_L_ERR, LOG_F_egress, "cannot open an egress socket: %s",
 			    strerror(-fd));
@@ -97,7 +119,31 @@ static void worker_send_socket(struct worker *w, uint32_t name)
 	}
 	w->has_socket[name / 8] |= (uint8_t)(1 << name % 8);
 	worker_send(w, &m, sizeof(m), &fd, 1);
-	close(fd);
+}
+
+void workers_forget_socket(struct relay *r, uint32_t name)
+{
+	struct wm_socket m = { { WM_SOCKET, sizeof(m) }, name, 1 };
+
+	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w)) {
+		if (w->has_socket[name / 8] & 1 << name % 8)
+			worker_send(w, &m, sizeof(m), NULL, 0);
+		w->has_socket[name / 8] &= (uint8_t) ~(1 << name % 8);
+	}
+}
+
+static void worker_close_egress(struct worker *w, uint32_t name)
+{
+	if (name >= w->n_egress || w->egress[name] < 0)
+		return;
+	close(w->egress[name]);
+	w->egress[name] = -1;
+}
+
+void workers_close_socket(struct relay *r, uint32_t name)
+{
+	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w))
+		worker_close_egress(w, name);
 }
 
 static void worker_send_rule(struct worker *w, const struct live_rule *live, bool is_gone)
@@ -169,11 +215,38 @@ static uint32_t frames_per_queue(const struct worker *w)
 	return frames;
 }
 
+static uint32_t packet_blocks(const struct worker *w)
+{
+	uint32_t blocks = w->frames * WORKER_CHUNK / WORKER_BLOCK;
+
+	return blocks < 2 ? 2 : blocks > WORKER_BLOCKS_MAX ? WORKER_BLOCKS_MAX : blocks;
+}
+
+static int worker_open_packet(struct worker *w)
+{
+	int err = 0, fd = sockets_open_packet(w->port->ifindex, packet_blocks(w),
+					      plane_idle_filter_fd(w->relay->plane));
+
+	if (fd < 0)
+		return fd;
+	w->ingress[0] = fd;
+	for (struct worker *o = w->n > 1 ? w->port->workers : NULL; o; o = o->next)
+		if (o != w && o->kind == w->kind && o->ingress[0] >= 0)
+			return sockets_join_fanout(fd, o->ingress[0]);
+	if (w->n > 1)
+		err = sockets_join_fanout(fd, -1);
+	return err;
+}
+
 static int worker_open_ingress(struct worker *w)
 {
+	if (w->kind == MCR_DP_AFPACKET && w->ingress[0] >= 0)
+		return 0;
+	w->frames = frames_per_queue(w);
+	if (w->kind == MCR_DP_AFPACKET)
+		return worker_open_packet(w);
 	for (unsigned i = 0; i < w->n_queues; i++) {
-		int fd = w->kind == MCR_DP_AFXDP ? sockets_open_xsk(w->frames, &w->memory[i])
-						 : sockets_open_packet();
+		int fd = sockets_open_xsk(w->frames, &w->memory[i]);
 
 		if (fd < 0)
 			return fd;
@@ -191,17 +264,26 @@ static void worker_close_memory(struct worker *w)
 	}
 }
 
-static void worker_close_sockets(struct worker *w)
+static void worker_close_ingress(struct worker *w)
 {
-	worker_close_memory(w);
-	if (w->ring_fd >= 0)
-		close(w->ring_fd);
-	w->ring_fd = -1;
 	for (unsigned i = 0; i < w->n_queues; i++) {
 		if (w->ingress[i] >= 0)
 			close(w->ingress[i]);
 		w->ingress[i] = -1;
 	}
+}
+
+/* What belongs to one process only, and with `for_good` also what outlives it. */
+static void worker_close_sockets(struct worker *w, bool for_good)
+{
+	worker_close_memory(w);
+	if (w->ring_fd >= 0)
+		close(w->ring_fd);
+	w->ring_fd = -1;
+	if (for_good || w->kind == MCR_DP_AFXDP)
+		worker_close_ingress(w);
+	for (uint32_t name = 0; for_good && name < w->n_egress; name++)
+		worker_close_egress(w, name);
 }
 
 /* From now on frames come in. */
@@ -228,8 +310,7 @@ static int worker_open_gate(struct worker *w)
 /* From now on nothing does; the kernel falls back to passing frames up. */
 static void worker_close_gate(struct worker *w)
 {
-	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
-	struct sock_fprog filter = { 1, &none };
+	int filter = plane_idle_filter_fd(w->relay->plane);
 
 	for (unsigned i = 0; i < w->n_queues; i++) {
 		if (w->ingress[i] < 0)
@@ -237,7 +318,7 @@ static void worker_close_gate(struct worker *w)
 		if (w->kind == MCR_DP_AFXDP)
 			plane_xsk_del(w->relay->plane, w->port->slot, w->queues[i]);
 		else
-			setsockopt(w->ingress[i], SOL_SOCKET, SO_ATTACH_FILTER, &filter,
+			setsockopt(w->ingress[i], SOL_SOCKET, SO_ATTACH_BPF, &filter,
 				   sizeof(filter));
 	}
 	usleep(500); /* frames that had their verdict before are in the ring by then */
@@ -246,19 +327,19 @@ static void worker_close_gate(struct worker *w)
 /* --- the end of a process ----------------------------------------------------------------------
  */
 
-/* Ends the process, if there is one, and forgets everything that belonged to it. */
-static void worker_end(struct worker *w)
+/* Ends the process, waits for that, and closes its books. */
+static void worker_end(struct worker *w, bool for_good)
 {
-	if (!w->child.pid)
-		return;
-	worker_close_gate(w);
-	loop_fd_del(w->relay->loop, w->child.pidfd);
-	loop_fd_del(w->relay->loop, w->child.channel);
-	spawn_end(&w->child);
-	worker_settle(w);
-	worker_close_sockets(w);
-	memset(w->has_socket, 0, sizeof(w->has_socket));
-	w->ledger->applied = w->sent;
+	if (w->child.pid) {
+		worker_close_gate(w);
+		loop_fd_del(w->relay->loop, w->child.pidfd);
+		loop_fd_del(w->relay->loop, w->child.channel);
+		spawn_end(&w->child);
+		worker_settle(w);
+		memset(w->has_socket, 0, sizeof(w->has_socket));
+		w->ledger->applied = w->sent;
+	}
+	worker_close_sockets(w, for_good);
 }
 
 /* How long to wait before the next start; 0 budget left means the long pause. */
@@ -289,11 +370,18 @@ static void on_worker_end(void *arg, struct mtime now, uint32_t events)
 	(void)events;
 	/* leave it to spawn_end to reap */
 	waitid(P_PID, (id_t)w->child.pid, &si, WEXITED | WNOHANG | WNOWAIT);
+	if (w->status == WORKER_ENDING) {
+		worker_end(w, true);
+		w->status = WORKER_IDLE;
+		if (w->port->users[w->kind]) /* needed again meanwhile */
+			workers_ensure(w->relay, w->port, w->kind);
+		return;
+	}
 	log_warning(LOG_F_supervisor, "worker %s/%u (pid %d) has ended: %s %d", w->port->name,
 		    w->index, w->child.pid, si.si_code == CLD_EXITED ? "status" : "signal",
 		    si.si_status);
 	pause_ms = worker_pause(w, si.si_code == CLD_KILLED && si.si_status == SIGKILL, now);
-	worker_end(w);
+	worker_end(w, false);
 	w->restarts++;
 	w->status = pause_ms == DEGRADED_MS ? WORKER_DEGRADED : WORKER_BACKOFF;
 	if (w->status == WORKER_DEGRADED)
@@ -365,18 +453,13 @@ static void worker_send_all(struct worker *w)
 		.core = w->core,
 		.ifindex = w->port->ifindex,
 		.frames = w->frames,
-		.fanout = -1,
+		.blocks = packet_blocks(w),
 		.has_ring = w->ring_fd >= 0,
 		.ring = w->ring,
 	};
 	int fds[2 * WORKER_QUEUES_MAX + 1] = { w->ledger_fd };
 	unsigned n_fds = 1 + w->n_queues;
-	unsigned same = 0;
 
-	for (struct worker *o = w->port->workers; o; o = o->next)
-		same += o->kind == w->kind;
-	if (same > 1)
-		m.fanout = (int)(w->port->ifindex & 0xffff);
 	snprintf(m.interface, sizeof(m.interface), "%s", w->port->name);
 	memcpy(m.queues, w->queues, sizeof(m.queues));
 	memcpy(fds + 1, w->ingress, w->n_queues * sizeof(int));
@@ -438,7 +521,6 @@ static void worker_start(struct worker *w)
 
 	w->status = WORKER_STARTING;
 	w->started = now;
-	w->frames = frames_per_queue(w);
 	err = worker_spawn(w);
 	if (err) {
 		log_err(LOG_F_supervisor, "cannot start worker %s/%u: %s", w->port->name, w->index,
@@ -448,7 +530,7 @@ static void worker_start(struct worker *w)
 			loop_fd_del(w->relay->loop, w->child.channel);
 		}
 		spawn_end(&w->child);
-		worker_close_sockets(w);
+		worker_close_sockets(w, true);
 		w->status = WORKER_BACKOFF;
 		loop_timer_set(w->timer, mtime_add(now, mtime_ms(worker_pause(w, false, now))));
 		return;
@@ -472,6 +554,7 @@ static void worker_layout(struct worker *w, const struct config_pinning *pin, un
 			  unsigned rx_queues)
 {
 	w->core = pin && pin->n_cores ? (int)pin->cores[w->index % pin->n_cores] : -1;
+	w->n = n;
 	w->n_queues = 0;
 	if (w->kind == MCR_DP_AFPACKET) {
 		w->queues[w->n_queues++] = (uint16_t)w->index;
@@ -530,34 +613,53 @@ void workers_ensure(struct relay *r, struct port *p, enum mcr_datapath kind)
 	}
 }
 
+/* The process ends in its own time: closing many sockets takes the kernel long. Ours are closed
+ * first, so that it does not take it here. */
 void workers_retire(struct relay *r, struct port *p, enum mcr_datapath kind)
 {
 	(void)r;
 	for (struct worker *w = p->workers; w; w = w->next) {
-		if (w->kind != kind || w->status == WORKER_IDLE)
+		if (w->kind != kind || w->status == WORKER_IDLE || w->status == WORKER_ENDING)
 			continue;
 		log_info(LOG_F_supervisor, "worker %s/%u is retired", p->name, w->index);
-		worker_end(w);
 		loop_timer_set(w->timer, MTIME_NEVER);
-		w->status = WORKER_IDLE;
+		w->status = w->child.pid ? WORKER_ENDING : WORKER_IDLE;
+		if (!w->child.pid) {
+			worker_close_sockets(w, true);
+			continue;
+		}
+		worker_close_gate(w);
+		for (uint32_t name = 0; name < w->n_egress; name++)
+			worker_close_egress(w, name);
+		kill(w->child.pid, SIGKILL);
 	}
 }
 
+static void worker_free(struct worker *w)
+{
+	worker_end(w, true);
+	loop_timer_free(w->timer);
+	if (w->ledger)
+		munmap(w->ledger, sizeof(*w->ledger));
+	if (w->ledger_fd >= 0)
+		close(w->ledger_fd);
+	free(w->egress);
+	free(w);
+}
+
+/* All are told before the first is waited for: they end side by side. */
 void workers_stop_all(struct relay *r)
 {
 	for (unsigned i = 0; i < MCR_MAX_IFACES; i++) {
 		workers_retire(r, &r->ports[i], MCR_DP_AFXDP);
 		workers_retire(r, &r->ports[i], MCR_DP_AFPACKET);
+	}
+	for (unsigned i = 0; i < MCR_MAX_IFACES; i++) {
 		while (r->ports[i].workers) {
 			struct worker *w = r->ports[i].workers;
 
 			r->ports[i].workers = w->next;
-			loop_timer_free(w->timer);
-			if (w->ledger)
-				munmap(w->ledger, sizeof(*w->ledger));
-			if (w->ledger_fd >= 0)
-				close(w->ledger_fd);
-			free(w);
+			worker_free(w);
 		}
 	}
 }
@@ -567,7 +669,7 @@ void worker_tick(struct worker *w, struct mtime now)
 	uint64_t applied;
 	int64_t silent_us;
 
-	if (!w->child.pid)
+	if (!w->child.pid || w->status == WORKER_ENDING)
 		return;
 	applied = __atomic_load_n(&w->ledger->applied, __ATOMIC_ACQUIRE);
 	if (applied >= w->sent)

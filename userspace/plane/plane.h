@@ -70,6 +70,7 @@ void plane_xsk_del(struct plane *p, uint32_t slot, uint32_t queue);
 
 /* The program to attach to a packet socket with SO_ATTACH_BPF. */
 int plane_packet_filter_fd(const struct plane *p);
+int plane_idle_filter_fd(const struct plane *p); /* while its worker is not there */
 
 /* Totals over all CPUs. */
 int plane_verdicts(struct plane *p, uint32_t slot, enum mcr_stage stage, struct mcr_verdicts *out);

@@ -274,3 +274,8 @@ int plane_packet_filter_fd(const struct plane *p)
 {
 	return bpf_program__fd(p->skel->progs.mcr_packet);
 }
+
+int plane_idle_filter_fd(const struct plane *p)
+{
+	return bpf_program__fd(p->skel->progs.mcr_packet_idle);
+}

@@ -16,8 +16,7 @@ struct ingress_config {
 	uint32_t queue;	     /* AF_XDP */
 	uint32_t frames;     /* packet buffers, a power of two; AF_XDP */
 	int memory;                /* theirs, registered by main; AF_XDP; stays the caller's */
-	uint32_t ring_bytes; /* AF_PACKET */
-	int fanout;	     /* AF_PACKET: group id, −1 = alone */
+	uint32_t blocks;     /* AF_PACKET */
 };
 
 /* What the kernel dropped before the worker could take it, and where the buffers are. */
@@ -27,7 +26,8 @@ struct ingress_stats {
 	uint64_t buffers_total, buffers_fill, buffers_ring, buffers_held;
 };
 
-/* Both set up an inherited, unbound socket, which the object then owns, without any capability. */
+/* Both set up an inherited socket, which the object then owns, without any capability: an unbound
+ * one of AF_XDP; one of AF_PACKET whose ring main has made and keeps. */
 int ingress_afxdp_open(struct ingress **out, int fd, const struct ingress_config *cfg,
 		       struct diag *d);
 int ingress_afpacket_open(struct ingress **out, int fd, const struct ingress_config *cfg,

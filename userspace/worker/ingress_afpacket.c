@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AF_PACKET receive by a TPACKET_V3 ring (kernel Documentation/networking/packet_mmap.rst). Main
- * has attached the classifying filter. Each frame has a virtio_net_hdr in front, which tells
+ * has made it and keeps it, as well as the filter in front of it, so that a frame is seen by the
+ * socket whether or not there is a worker. Each frame has a virtio_net_hdr in front, which tells
  * super-frames and unfinished checksums. A block goes back to the kernel when all its frames have
  * been moved.
  */
@@ -20,11 +21,6 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
-/* Holds the largest super-frame. The smaller, the more blocks: each millisecond closes one. */
-#define BLOCK_BYTES (128u << 10)
-#define BLOCKS_MAX  256
-#define RETIRE_MS   1
-
 struct afpacket {
 	struct ingress in;
 	uint8_t *ring;
@@ -38,7 +34,7 @@ struct afpacket {
 
 static struct tpacket_block_desc *block_at(const struct afpacket *p, uint32_t i)
 {
-	return (void *)(p->ring + (size_t)(i % p->n_blocks) * BLOCK_BYTES);
+	return (void *)(p->ring + (size_t)(i % p->n_blocks) * WORKER_BLOCK);
 }
 
 static bool block_is_ours(struct tpacket_block_desc *block)
@@ -141,7 +137,7 @@ static void afpacket_close(struct ingress *in)
 	struct afpacket *p = (struct afpacket *)in;
 
 	if (p->ring)
-		munmap(p->ring, (size_t)p->n_blocks * BLOCK_BYTES);
+		munmap(p->ring, (size_t)p->n_blocks * WORKER_BLOCK);
 	close(in->fd);
 	free(p);
 }
@@ -153,74 +149,61 @@ static const struct ingress_ops afpacket_ops = {
 	.close = afpacket_close,
 };
 
-static int afpacket_ring(struct afpacket *p)
+/* The block that the kernel fills, or will fill next: the one it has numbered last, or the one
+ * behind it when that is full. */
+static uint32_t afpacket_present(const struct afpacket *p)
 {
-	int version = TPACKET_V3, yes = 1;
-	struct tpacket_req3 req = {
-		.tp_block_size = BLOCK_BYTES,
-		.tp_block_nr = p->n_blocks,
-		.tp_frame_size = 2048,
-		.tp_frame_nr = p->n_blocks * (BLOCK_BYTES / 2048),
-		.tp_retire_blk_tov = RETIRE_MS,
-	};
+	uint32_t at = 0;
 
-	if (setsockopt(p->in.fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) ||
-	    setsockopt(p->in.fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof(yes)) ||
-	    setsockopt(p->in.fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)))
-		return -errno;
-	p->ring = mmap(NULL, (size_t)p->n_blocks * BLOCK_BYTES, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_POPULATE, p->in.fd, 0);
-	if (p->ring == MAP_FAILED) {
-		p->ring = NULL;
-		return -errno;
-	}
-	return 0;
+	for (uint32_t i = 1; i < p->n_blocks; i++)
+		if (block_at(p, i)->hdr.bh1.seq_num > block_at(p, at)->hdr.bh1.seq_num)
+			at = i;
+	return block_is_ours(block_at(p, at)) ? at + 1 : at;
 }
 
-/* Binding starts reception. With a fan-out group, each worker gets the flows that hash to it. */
-static int afpacket_bind(struct afpacket *p, const struct ingress_config *cfg)
+/*
+ * Goes on where a former worker has died. What is in the ring is lost, and main has counted it;
+ * nothing more comes in yet, so what lies in the present block is closed within a millisecond.
+ */
+static void afpacket_resume(struct afpacket *p)
 {
-	struct sockaddr_ll addr = {
-		.sll_family = AF_PACKET,
-		.sll_protocol = htons(ETH_P_ALL),
-		.sll_ifindex = (int)cfg->ifindex,
-	};
-	int group = cfg->fanout | PACKET_FANOUT_HASH << 16;
+	for (int tries = 0; tries < 100; tries++) {
+		p->block = afpacket_present(p);
+		if (block_is_ours(block_at(p, p->block)) ||
+		    !block_at(p, p->block)->hdr.bh1.num_pkts)
+			break;
+		usleep(1000);
+	}
+	for (uint32_t i = 0; i < p->n_blocks; i++) {
+		struct tpacket_block_desc *block = block_at(p, i);
 
-	if (bind(p->in.fd, (struct sockaddr *)&addr, sizeof(addr)))
-		return -errno;
-	if (cfg->fanout >= 0 &&
-	    setsockopt(p->in.fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)))
-		return -errno;
-	return 0;
+		if (block_is_ours(block))
+			__atomic_store_n(&block->hdr.bh1.block_status, TP_STATUS_KERNEL,
+					 __ATOMIC_RELEASE);
+	}
+	p->oldest = p->block;
 }
 
 int ingress_afpacket_open(struct ingress **out, int fd, const struct ingress_config *cfg,
 			  struct diag *d)
 {
 	struct afpacket *p = calloc(1, sizeof(*p));
-	const char *step = "map the ring of";
 	int err;
 
 	if (!p)
 		return -ENOMEM;
 	p->in = (struct ingress){ &afpacket_ops, fd };
-	p->n_blocks = cfg->ring_bytes / BLOCK_BYTES;
-	if (p->n_blocks < 2)
-		p->n_blocks = 2;
-	if (p->n_blocks > BLOCKS_MAX)
-		p->n_blocks = BLOCKS_MAX;
-	err = afpacket_ring(p);
-	if (!err) {
-		step = "bind";
-		err = afpacket_bind(p, cfg);
-	}
-	if (err) {
-		diag_set(d, err, E_KERNEL, cfg->interface, "cannot %s a packet socket: %s", step,
-			 strerror(-err));
+	p->n_blocks = cfg->blocks;
+	p->ring = mmap(NULL, (size_t)p->n_blocks * WORKER_BLOCK, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_POPULATE, fd, 0);
+	if (p->ring == MAP_FAILED) {
+		err = -errno;
+		p->ring = NULL;
 		afpacket_close(&p->in);
-		return err;
+		return diag_set(d, err, E_KERNEL, cfg->interface,
+				"cannot map the ring of a packet socket: %s", strerror(-err));
 	}
+	afpacket_resume(p);
 	*out = &p->in;
 	return 0;
 }

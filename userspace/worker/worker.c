@@ -329,8 +329,7 @@ static int worker_open_ingress(struct worker *w, const struct wm_setup *m, const
 		.interface = m->interface,
 		.ifindex = m->ifindex,
 		.frames = m->frames,
-		.ring_bytes = m->frames * WORKER_CHUNK,
-		.fanout = m->fanout,
+		.blocks = m->blocks,
 	};
 
 	for (; w->n_in < m->n_queues; w->n_in++) {
