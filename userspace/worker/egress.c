@@ -297,11 +297,10 @@ static void egress_send(struct egress *e, const struct batch *b, const struct ru
 static void egress_segmented(struct egress *e, const struct batch *b, const struct run *r,
 			     const struct wm_output *out)
 {
-	uint32_t most =
-		RUN_BYTES / r->segment < RUN_DATAGRAMS ? RUN_BYTES / r->segment : RUN_DATAGRAMS;
+	uint32_t most = RUN_DATAGRAMS;
 
-	if (!most) /* a super-frame of one huge datagram and a bit */
-		most = 1;
+	while (most > 1 && most * r->segment > RUN_BYTES)
+		most--;
 	for (uint32_t from = 0, left = r->datagrams; left; from += most * r->segment) {
 		uint32_t n = left < most ? left : most;
 
