@@ -49,12 +49,13 @@ offered() {
 # --- daemons -------------------------------------------------------------------------------------
 
 # rule IF OUTPUT… : a rule on the present datapath. It takes the flow above, or what the variable
-# `match` says; an output is an interface, and after a comma the rest of it as in the file. The
-# variable `also` has further members of the rule.
+# `match` says; an output is an interface, and after a comma the rest of it as in the file, or in
+# braces all of it. The variable `also` has further members of the rule.
 rule() {
 	local out list=""
 	for out in "${@:2}"; do
-		list+=" { interface: \"${out%%,*}\"${out#"${out%%,*}"} },"
+		[[ $out == \{* ]] || out="{ interface: \"${out%%,*}\"${out#"${out%%,*}"} }"
+		list+=" $out,"
 	done
 	echo "{ datapath: \"$DATAPATH\", ${also:-}" \
 		"input: { interface: \"$1\", ${match:-$flow_match} }, outputs: [$list ] },"
@@ -119,6 +120,26 @@ stat() {
 		def workers(i): [.workers[] | select(.interface == i)];
 		def sum(f): [.[] | f] | add // 0;
 		$2" "$tmp/stats.$1.json"
+}
+
+# counts NODE IF : what became of the frames of an interface, and of its rules, as one JSON object
+# without zeros
+counts() {
+	stat "$1" "def total(prefix): add // [] | group_by(.key) |
+			map({ key: (prefix + .[0].key), value: (map(.value) | add) }) |
+			from_entries;
+		(stage(\"$2\").verdicts // {}) + { matched: (workers(\"$2\") | sum(.matched)) } +
+		(workers(\"$2\") | map(.frame_drops | to_entries) | total(\"drop.\")) +
+		([.rules[] | select(.input_interface == \"$2\") | .drops | to_entries] |
+			total(\"rule.\")) |
+		with_entries(select(.value != 0)) | tojson"
+}
+
+# counts_since BEFORE NODE IF : by how much they have grown: "NAME=N …", sorted, without zeros
+counts_since() {
+	jq -nr --argjson a "$1" --argjson b "$(counts "$2" "$3")" '[$b | to_entries[] |
+		select(.value != ($a[.key] // 0)) | "\(.key)=\(.value - ($a[.key] // 0))"] |
+		sort | join(" ")'
 }
 
 # device NODE IF COUNTER : rx or tx, a dot, and its name as in `ip -s -j link`
@@ -196,4 +217,44 @@ check_whole() {
 	check_equal "sink $1: $2 datagrams, each once, in order, unchanged" \
 		"$(totals "$1" "received unique duplicated lost reordered corrupt stale") \
 $(totals "$1" "socket_dropped checksums.bad")" "$2 $2 0 0 0 0 0 0 0"
+}
+
+# --- on the wire ---------------------------------------------------------------------------------
+
+declare -A capture_pid=()
+
+# start_capture NODE NAME IF [FILTER…] : tcpdump in the background, capturing on return
+start_capture() {
+	ip netns exec "$tb_prefix-$1" tcpdump -Z root -n -U --immediate-mode -B 65536 -i "$3" \
+		-w "$tmp/$2.pcap" "${@:4}" 2>"$tmp/$2.tcpdump" &
+	capture_pid[$2]=$!
+	all_pids+=("$!")
+	wait_for 20 grep -q '^tcpdump: listening\|^listening' "$tmp/$2.tcpdump" ||
+		bail "tcpdump $2: $(cat "$tmp/$2.tcpdump")"
+}
+
+captured() {
+	tcpdump -n -r "$tmp/$1.pcap" 2>/dev/null | wc -l
+}
+
+has_captured() {
+	[ "$(captured "$1")" -ge "$2" ]
+}
+
+# end_capture NAME [FRAMES] : once so many are there, 10 s at most
+end_capture() {
+	wait_for 10 has_captured "$1" "${2:-0}" ||
+		not_ok "capture $1 has $2 frames" "$(captured "$1")"
+	end_process "${capture_pid[$1]}" TERM 10 || not_ok "tcpdump $1 ends well"
+}
+
+# fields NAME FILTER FIELD… : these fields of the captured frames; equal lines once, behind how many
+fields() {
+	local name=$1 filter=$2 field words=()
+	for field in "${@:3}"; do
+		words+=(-e "$field")
+	done
+	tshark -n -r "$tmp/$name.pcap" -o ip.check_checksum:TRUE -o udp.check_checksum:TRUE \
+		-Y "$filter" -T fields -E separator=' ' "${words[@]}" 2>"$tmp/$name.tshark" |
+		sort | uniq -c | sed 's/^ *//'
 }
