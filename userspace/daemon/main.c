@@ -349,7 +349,7 @@ static void on_tick(void *arg, struct mtime now)
 		if (r->ports[i].name[0])
 			port_tick(r, &r->ports[i], now);
 	rows_tick(r);
-	sockets_tick(r, now);
+	workers_sockets_tick(r, now);
 	account_tick(r, now);
 	notify_watchdog();
 	if (!r->is_persisted)

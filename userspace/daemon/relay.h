@@ -152,7 +152,7 @@ struct egress_socket {
 	bool is_dead;	   /* its interface has gone; another one may get the number */
 	uint32_t users;
 	enum { SOCKET_FREE, SOCKET_NAMED, SOCKET_LEAVING } state;
-	struct mtime idle_since; /* without users, or leaving */
+	struct mtime idle_since; /* first seen without users, or leaving */
 };
 
 /* --- the whole ---------------------------------------------------------------------------------
@@ -221,8 +221,7 @@ void workers_ensure(struct relay *r, struct port *p, enum mcr_datapath kind);
 void workers_retire(struct relay *r, struct port *p, enum mcr_datapath kind);
 void workers_stop_all(struct relay *r);
 void workers_levels(struct relay *r);
-void workers_forget_socket(struct relay *r, uint32_t name);
-void workers_close_socket(struct relay *r, uint32_t name);
+void workers_sockets_tick(struct relay *r, struct mtime now);
 void worker_tick(struct worker *w, struct mtime now);
 void workers_rule(struct relay *r, const struct live_rule *live, bool is_gone);
 struct worker *worker_next(struct relay *r, const struct worker *after);
@@ -246,7 +245,6 @@ int sockets_open(const struct relay *r, uint32_t name);
 int sockets_open_xsk(uint32_t frames, int *memory);
 int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter);
 int sockets_join_fanout(int fd, int sibling);
-void sockets_tick(struct relay *r, struct mtime now);
 void sockets_interface_gone(struct relay *r, uint32_t ifindex);
 int sockets_open_ring(struct io_uring_params *p);
 

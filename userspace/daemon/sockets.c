@@ -24,9 +24,6 @@
 #include "daemon/relay.h"
 
 #define SEND_BUFFER  (8 << 20)
-#define IDLE_MS	     10000 /* a socket without users is kept for so long */
-#define LEAVING_MS   1500  /* workers have closed theirs by then: ours is the last */
-#define CLOSES	     4	   /* packet sockets that are closed in a tick */
 #define RING_ENTRIES 256   /* sends of a worker that are submitted at a time */
 
 static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
@@ -69,7 +66,7 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 void sockets_unuse(struct relay *r, uint32_t name)
 {
 	if (name != UINT32_MAX && --r->sockets[name].users == 0)
-		r->sockets[name].idle_since = loop_clock();
+		r->sockets[name].idle_since = (struct mtime){ 0 }; /* workers_sockets_tick */
 }
 
 void sockets_interface_gone(struct relay *r, uint32_t ifindex)
@@ -77,31 +74,6 @@ void sockets_interface_gone(struct relay *r, uint32_t ifindex)
 	for (uint32_t i = 0; i < r->n_sockets; i++)
 		if (r->sockets[i].state == SOCKET_NAMED && r->sockets[i].ifindex == ifindex)
 			r->sockets[i].is_dead = true;
-}
-
-/* Takes leave of sockets that nobody has needed for long: the workers first, because the one who
- * closes last has to wait for the kernel. */
-void sockets_tick(struct relay *r, struct mtime now)
-{
-	unsigned closes = 0;
-
-	for (uint32_t i = 0; i < r->n_sockets; i++) {
-		struct egress_socket *s = &r->sockets[i];
-		bool is_leaving = s->state == SOCKET_LEAVING;
-
-		if (s->state == SOCKET_FREE || s->users ||
-		    mtime_before(now, mtime_add(s->idle_since,
-						mtime_ms(is_leaving ? LEAVING_MS : IDLE_MS))))
-			continue;
-		if (s->kind == EGRESS_PACKET && is_leaving && closes++ == CLOSES)
-			return;
-		if (is_leaving)
-			workers_close_socket(r, i);
-		else
-			workers_forget_socket(r, i);
-		s->state = is_leaving ? SOCKET_FREE : SOCKET_LEAVING;
-		s->idle_since = now;
-	}
 }
 
 static int open_packet(const struct egress_socket *s)

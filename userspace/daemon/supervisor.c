@@ -31,6 +31,10 @@
 #define FRAMES_MIN	 1024
 #define FRAMES_ALL	 65536 /* of all workers: with many, each has fewer */
 
+#define SOCKET_IDLE_MS	  10000 /* an egress socket without users is kept for so long */
+#define SOCKET_LEAVING_MS 1500	/* workers have closed theirs by then: ours is the last */
+#define SOCKET_CLOSES	  4	/* packet sockets that are closed in a tick */
+
 static void worker_start(struct worker *w);
 
 const char *worker_status_name(enum worker_status s)
@@ -121,7 +125,7 @@ static void worker_send_socket(struct worker *w, uint32_t name)
 	worker_send(w, &m, sizeof(m), &fd, 1);
 }
 
-void workers_forget_socket(struct relay *r, uint32_t name)
+static void workers_forget_socket(struct relay *r, uint32_t name)
 {
 	struct wm_socket m = { { WM_SOCKET, sizeof(m) }, name, 1 };
 
@@ -140,10 +144,38 @@ static void worker_close_egress(struct worker *w, uint32_t name)
 	w->egress[name] = -1;
 }
 
-void workers_close_socket(struct relay *r, uint32_t name)
+static void workers_close_socket(struct relay *r, uint32_t name)
 {
 	for (struct worker *w = worker_next(r, NULL); w; w = worker_next(r, w))
 		worker_close_egress(w, name);
+}
+
+/* Takes leave of sockets that nobody has needed for long: the workers first, because the one who
+ * closes last has to wait for the kernel. */
+void workers_sockets_tick(struct relay *r, struct mtime now)
+{
+	unsigned closes = 0;
+
+	for (uint32_t i = 0; i < r->n_sockets; i++) {
+		struct egress_socket *s = &r->sockets[i];
+		bool is_leaving = s->state == SOCKET_LEAVING;
+		int64_t wait_ms = is_leaving ? SOCKET_LEAVING_MS : SOCKET_IDLE_MS;
+
+		if (s->state == SOCKET_FREE || s->users)
+			continue;
+		if (!s->idle_since.us)
+			s->idle_since = now;
+		if (mtime_before(now, mtime_add(s->idle_since, mtime_ms(wait_ms))))
+			continue;
+		if (s->kind == EGRESS_PACKET && is_leaving && closes++ == SOCKET_CLOSES)
+			return;
+		if (is_leaving)
+			workers_close_socket(r, i);
+		else
+			workers_forget_socket(r, i);
+		s->state = is_leaving ? SOCKET_FREE : SOCKET_LEAVING;
+		s->idle_since = now;
+	}
 }
 
 static void worker_send_rule(struct worker *w, const struct live_rule *live, bool is_gone)
