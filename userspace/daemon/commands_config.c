@@ -68,26 +68,59 @@ static int merge_clash(const struct request *q, const struct config *next, size_
 	return -EINVAL;
 }
 
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool text_in(const char *const *sorted, size_t n, const char *text)
+{
+	return bsearch(&text, sorted, n, sizeof(*sorted), by_text) != NULL;
+}
+
+/* Appends the running rules of which neither the id nor the name is in the sorted lists. */
+static int merge_rules(const struct relay *r, struct config *next, const char *const *ids,
+		       const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < r->config->rules.n; i++) {
+		const struct rule *rule = &r->config->rules.rules[i];
+
+		if (text_in(ids, n, rule->id) || (rule->name[0] && text_in(names, n, rule->name)))
+			continue;
+		if (config_add_rule(next, rule))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* What a merge keeps of the running configuration: all that the new text does not name. */
 static int merge(const struct relay *r, const struct request *q, struct config *next,
 		 struct diag *d)
 {
-	size_t n_new = next->rules.n;
-	int err;
+	size_t n = next->rules.n;
+	struct rule *own = malloc((n + 1) * sizeof(*own)); /* next's list moves as it grows */
+	const char **ids = malloc((n + 1) * sizeof(*ids));
+	const char **names = malloc((n + 1) * sizeof(*names));
+	int err = own && ids && names ? config_inherit(next, r->config) : -ENOMEM;
 
-	if (config_inherit(next, r->config))
-		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-	for (size_t i = 0; i < r->config->rules.n; i++) {
-		const struct rule *rule = &r->config->rules.rules[i];
-
-		if (ruleset_find_id(&next->rules, rule->id) ||
-		    (rule->name[0] && ruleset_find_name(&next->rules, rule->name)))
-			continue;
-		if (config_add_rule(next, rule))
-			return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	if (!err) {
+		if (n)
+			memcpy(own, next->rules.rules, n * sizeof(*own));
+		for (size_t i = 0; i < n; i++) {
+			ids[i] = own[i].id;
+			names[i] = own[i].name;
+		}
+		qsort(ids, n, sizeof(*ids), by_text);
+		qsort(names, n, sizeof(*names), by_text);
+		err = merge_rules(r, next, ids, names, n);
 	}
+	free(own);
+	free(ids);
+	free(names);
+	if (err)
+		return diag_set(d, err, E_LIMIT, "", "out of memory");
 	err = commands_check_ruleset(next, d);
-	return err == -EINVAL ? merge_clash(q, next, n_new, d) : err;
+	return err == -EINVAL ? merge_clash(q, next, n, d) : err;
 }
 
 int cmd_load_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)

@@ -424,6 +424,12 @@ static int relay_restore(struct relay *r, const struct options *o, struct config
 		config_free(startup);
 		next = saved;
 	}
+	/* workers are laid out by the settings that run: so that they need not be laid out again */
+	err = config_inherit(r->config, next);
+	if (err) {
+		config_free(next);
+		return diag_set(d, err, E_LIMIT, "", "out of memory");
+	}
 	local_addresses(r);
 	err = relay_commit(r, next, false, NULL, d);
 	if (err)

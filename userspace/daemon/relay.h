@@ -8,7 +8,7 @@
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
- *   show.c, commands.c  what clients see and say
+ *   show.c, show_trace.c, commands.c, commands_config.c  what clients see and say
  */
 #pragma once
 

@@ -34,6 +34,7 @@ static bool record_read(const struct trace_record *from, struct trace_record *to
 	uint64_t before = __atomic_load_n(&from->sequence, __ATOMIC_ACQUIRE);
 
 	memcpy(to, from, sizeof(*to));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE); /* the copy is made before the second look */
 	return before && before == __atomic_load_n(&from->sequence, __ATOMIC_ACQUIRE);
 }
 

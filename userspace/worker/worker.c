@@ -181,7 +181,8 @@ static void frame_trace(struct worker *w, const struct table_rule *rule, const s
 	size_t len =
 		(size_t)((const uint8_t *)f->payload[0].iov_base - f->head) + f->payload[0].iov_len;
 
-	__atomic_store_n(&rec->sequence, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&rec->sequence, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* before anything of the record changes */
 	rec->ns = now_ns();
 	rec->row = rule->row;
 	rec->len = f->len;
