@@ -51,7 +51,7 @@ struct totals {
 static struct totals sum_up(const struct gen *g)
 {
 	struct totals t = { 0 };
-	uint64_t reported = g->errors[ENOBUFS];
+	uint64_t reported = g->errors[ENOBUFS], missing;
 	size_t i;
 
 	for (i = 0; i < g->n_flows; i++) {
@@ -59,8 +59,8 @@ static struct totals sum_up(const struct gen *g)
 		t.failed += g->flows[i].failed;
 	}
 	t.dropped = g->after.tx_dropped - g->before.tx_dropped;
-	t.offered = t.sent - g->unaccounted;
-	t.offered -= t.dropped > reported ? t.dropped - reported : 0;
+	missing = g->unaccounted + (t.dropped > reported ? t.dropped - reported : 0);
+	t.offered = t.sent > missing ? t.sent - missing : 0;
 	t.seconds = (double)(g->end_ns - g->start_ns) / 1e9;
 	return t;
 }

@@ -19,7 +19,7 @@
 #include "options.h"
 
 #define NAP_MS	 100
-#define DRAIN_NS 2000000000u /* how long at most to read on once it is over */
+#define DRAIN_NS 5000000000u /* how long at most to empty the sockets once it is over */
 
 static volatile sig_atomic_t is_stopped;
 
@@ -91,7 +91,7 @@ int sink_take(struct sink *s, const struct sink_datagram *d)
 int sink_take_segments(struct sink *s, struct sink_datagram *d, uint32_t segment)
 {
 	uint32_t left = d->len;
-	int n = 0, err;
+	int err;
 
 	if (!segment)
 		segment = left;
@@ -102,29 +102,18 @@ int sink_take_segments(struct sink *s, struct sink_datagram *d, uint32_t segment
 			return err;
 		d->data += d->len;
 		left -= d->len;
-		n++;
 	} while (left);
-	return n;
+	return 0;
 }
 
-/* When it is over though nothing more comes; UINT64_MAX: never. */
-static uint64_t deadline_ns(const struct sink *s, uint64_t start_ns)
+static uint64_t idle_end_ns(const struct sink *s)
 {
-	uint64_t end = UINT64_MAX, idle;
-
-	if (s->opt.duration_ns)
-		end = start_ns + s->opt.duration_ns;
-	if (s->opt.idle_ms && s->received) {
-		idle = s->last_ns + s->opt.idle_ms * 1000000u;
-		end = idle < end ? idle : end;
-	}
-	return end;
+	return s->opt.idle_ms && s->received ? s->last_ns + s->opt.idle_ms * 1000000u : UINT64_MAX;
 }
 
-static bool is_over(const struct sink *s, uint64_t start_ns)
+static uint64_t end_ns(const struct sink *s, uint64_t start_ns)
 {
-	return is_stopped || (s->opt.expect && s->received >= s->opt.expect) ||
-	       sink_now_ns() >= deadline_ns(s, start_ns);
+	return s->opt.duration_ns ? start_ns + s->opt.duration_ns : UINT64_MAX;
 }
 
 /* Sleeps until there is something to receive, or the deadline. A signal ends it, or at the latest
@@ -132,31 +121,45 @@ static bool is_over(const struct sink *s, uint64_t start_ns)
 static int wait_for_data(const struct sink *s, uint64_t start_ns)
 {
 	struct pollfd p = { .fd = s->poll_fd, .events = POLLIN };
-	uint64_t end = deadline_ns(s, start_ns), now = sink_now_ns();
-	uint64_t left = end > now ? end - now : 0;
-	int timeout_ms = left > NAP_MS * 1000000u ? NAP_MS : (int)((left + 999999) / 1000000);
+	uint64_t idle = idle_end_ns(s), end = end_ns(s, start_ns), now = sink_now_ns(), left;
+	int timeout_ms;
 
+	end = idle < end ? idle : end;
+	left = end > now ? end - now : 0;
+	timeout_ms = left > NAP_MS * 1000000u ? NAP_MS : (int)((left + 999999) / 1000000);
 	if (poll(&p, 1, timeout_ms) < 0 && errno != EINTR)
 		return sink_fail("poll");
 	return 0;
 }
 
-static int receive_all(struct sink *s, const struct sink_mode *mode, uint64_t start_ns)
+/* Idle is only he who has looked: after a long wait for the processor there may be a lot to read.
+ */
+static int receive_until_over(struct sink *s, const struct sink_mode *mode, uint64_t start_ns)
 {
-	uint64_t drain_until;
-	int n = 0;
+	int n;
 
-	while (n >= 0 && !is_over(s, start_ns)) {
+	while (!is_stopped && sink_now_ns() < end_ns(s, start_ns)) {
 		n = wait_for_data(s, start_ns);
 		if (!n)
 			n = mode->receive(s);
+		if (n < 0)
+			return n;
+		if (s->opt.expect && s->received >= s->opt.expect)
+			break;
+		if (!n && sink_now_ns() >= idle_end_ns(s))
+			break;
 	}
-	/* What has arrived by now lies in the sockets. */
-	drain_until = sink_now_ns() + DRAIN_NS;
-	do
-		n = n < 0 ? n : mode->receive(s);
-	while (n > 0 && sink_now_ns() < drain_until);
-	return n < 0 ? n : mode->count_drops(s);
+	return 0;
+}
+
+/* What has arrived when it is over lies in the sockets. */
+static int receive_all(struct sink *s, const struct sink_mode *mode, uint64_t start_ns)
+{
+	int err = receive_until_over(s, mode, start_ns);
+
+	if (!err)
+		err = mode->drain(s, sink_now_ns() + DRAIN_NS);
+	return err ? err : mode->count_drops(s);
 }
 
 /* --- start --- */

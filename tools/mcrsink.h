@@ -121,7 +121,10 @@ struct sink {
 
 struct sink_mode {
 	int (*open)(struct sink *s);
-	int (*receive)(struct sink *s); /* what is there, some; how many datagrams, or −errno */
+	/* Reads something of what is there. How many messages, or −errno. */
+	int (*receive)(struct sink *s);
+	/* Empties each socket once, and ends even if more and more comes in. 0 or −errno. */
+	int (*drain)(struct sink *s, uint64_t until_ns);
 	int (*count_drops)(struct sink *s);
 	void (*close)(struct sink *s); /* accepts what a failed open has left */
 };
@@ -136,8 +139,7 @@ int sink_fail(const char *what);
 /* Counts a datagram. 0 or −ENOMEM. */
 int sink_take(struct sink *s, const struct sink_datagram *d);
 
-/* A datagram made of equal segments (the last may be shorter), each counted. How many, or −errno.
- */
+/* A datagram made of equal segments (the last may be shorter), each counted. 0 or −errno. */
 int sink_take_segments(struct sink *s, struct sink_datagram *d, uint32_t segment);
 
 /*

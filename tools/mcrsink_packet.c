@@ -181,24 +181,29 @@ static int packet_receive(struct sink *s)
 {
 	struct packet *p = s->state;
 	uint64_t now_ns;
-	int n = recvmmsg(s->poll_fd, p->messages, BATCH, MSG_DONTWAIT, NULL), i, taken = 0, done;
+	int n = recvmmsg(s->poll_fd, p->messages, BATCH, MSG_DONTWAIT, NULL), i, err = 0;
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : sink_fail("receive");
 	now_ns = sink_now_ns();
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && !err; i++) {
 		size_t len = p->messages[i].msg_len;
 
-		if (len < sizeof(p->offloads[i]))
-			continue;
-		done = take_frame(s, p->data[i][1].iov_base, len - sizeof(p->offloads[i]),
-				  &p->offloads[i], now_ns);
-		if (done < 0)
-			return done;
-		taken += done;
+		if (len >= sizeof(p->offloads[i]))
+			err = take_frame(s, p->data[i][1].iov_base, len - sizeof(p->offloads[i]),
+					 &p->offloads[i], now_ns);
 	}
-	/* Frames of others are something received, too: not yet the end. */
-	return taken + (n > 0 && !taken);
+	return err ? err : n;
+}
+
+static int packet_drain(struct sink *s, uint64_t until_ns)
+{
+	int n;
+
+	do
+		n = packet_receive(s);
+	while (n == BATCH && sink_now_ns() < until_ns);
+	return n < 0 ? n : 0;
 }
 
 /* Reading these counters sets them to zero. */
@@ -225,5 +230,5 @@ static void packet_close(struct sink *s)
 	sink_leave(s);
 }
 
-const struct sink_mode sink_mode_packet = { packet_open, packet_receive, packet_count_drops,
-					    packet_close };
+const struct sink_mode sink_mode_packet = { packet_open, packet_receive, packet_drain,
+					    packet_count_drops, packet_close };

@@ -107,7 +107,7 @@ static int receive_from(struct sink *s, size_t socket_index)
 {
 	struct udp *u = s->state;
 	uint64_t now_ns;
-	int i, n, taken = 0, done;
+	int i, n, err = 0;
 
 	for (i = 0; i < BATCH; i++) {
 		u->messages[i].msg_hdr.msg_namelen = sizeof(u->from[i]);
@@ -117,13 +117,9 @@ static int receive_from(struct sink *s, size_t socket_index)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : sink_fail("receive");
 	now_ns = sink_now_ns();
-	for (i = 0; i < n; i++) {
-		done = take_message(s, u, i, s->ports[socket_index], now_ns);
-		if (done < 0)
-			return done;
-		taken += done;
-	}
-	return taken;
+	for (i = 0; i < n && !err; i++)
+		err = take_message(s, u, i, s->ports[socket_index], now_ns);
+	return err ? err : n;
 }
 
 static int udp_receive(struct sink *s)
@@ -140,6 +136,21 @@ static int udp_receive(struct sink *s)
 		taken += done;
 	}
 	return taken;
+}
+
+static int udp_drain(struct sink *s, uint64_t until_ns)
+{
+	size_t i;
+	int n;
+
+	for (i = 0; i < s->n_fds; i++) {
+		do
+			n = receive_from(s, i);
+		while (n == BATCH && sink_now_ns() < until_ns);
+		if (n < 0)
+			return n;
+	}
+	return 0;
 }
 
 /* The same number as SO_RXQ_OVFL gives, but also of what was dropped after the last datagram. */
@@ -171,4 +182,5 @@ static void udp_close(struct sink *s)
 	sink_leave(s);
 }
 
-const struct sink_mode sink_mode_udp = { udp_open, udp_receive, udp_count_drops, udp_close };
+const struct sink_mode sink_mode_udp = { udp_open, udp_receive, udp_drain, udp_count_drops,
+					 udp_close };
