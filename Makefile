@@ -123,6 +123,8 @@ daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
 
+mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src)
+
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
 ctl.src += userspace/ctl/cmd_config.c
@@ -159,9 +161,9 @@ bins := $(addprefix $(B)/bin/,mcrd mcrctl mcrgen mcrsink)
 # --- targets -----------------------------------------------------------------------------------
 
 .PHONY: all
-all: $(bins) $(B)/lib/libmcr.a ## build everything (MODE=release|debug|asan|cov|fuzz, V=1 shows commands)
+all: $(bins) $(B)/lib/libmcr.a ## build everything (MODE=…, V=1 shows commands)
 
-$(B)/bin/mcrd: $(call obj,$(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src))
+$(B)/bin/mcrd: $(call obj,$(mcrd.src))
 $(B)/bin/mcrd: libs = -lbpf -luring -lmnl -lcjson -lcap-ng -lseccomp
 $(B)/bin/mcrctl: $(call obj,$(ctl.src) $(base.src)) $(B)/lib/libmcr.a
 $(B)/bin/mcrctl: libs = -lcjson -lm
@@ -201,7 +203,7 @@ $(call obj,tools/mcrgen_live.c): $(patsubst %.bpf.c,$(B)/%.skel.h,$(gen_bpf.src)
 need-libs:
 ifneq ($(missing),)
 	@echo "missing libraries: $(missing)"
-	@echo "on Debian 12, as root: make deps; elsewhere install the packages listed in tools/deps"
+	@echo "on Debian 12, as root: make deps; elsewhere install what tools/deps lists"
 	@exit 1
 endif
 
@@ -342,7 +344,8 @@ demo: ## video and 100,000 packets a second through a relay, watched (root)
 test: ## run all tests (root)
 	$(Q)tools/deps build test
 	$(Q)$(MAKE) --no-print-directory $(jobs) test-programs
-	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) $(fault_tests)
+	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) \
+		$(fault_tests)
 
 .PHONY: test-programs
 test-programs: all $(unit_bins) $(bpf_test.bin)
@@ -353,8 +356,7 @@ bare-test: ## make demo and make test in a new, bare Debian 12 (root, debootstra
 
 # --- checks ------------------------------------------------------------------------------------
 
-product.src := $(sort $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src) \
-	$(client.src) $(ctl.src) $(mcrgen.src) $(mcrsink.src))
+product.src := $(sort $(mcrd.src) $(client.src) $(ctl.src) $(mcrgen.src) $(mcrsink.src))
 
 .PHONY: check
 check: check-layers check-style lint check-docs ## all checks of sources and documents (root)

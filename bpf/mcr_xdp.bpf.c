@@ -211,7 +211,7 @@ static __always_inline int packet(struct __sk_buff *skb, bool has_worker)
 	verdict = skb->vlan_present ? MCR_V_vlan : classify(&f);
 	if (verdict == MCR_V__COUNT)
 		verdict = has_worker && f.rule->datapath == MCR_DP_AFPACKET ? MCR_V_to_worker
-									   : MCR_V_no_worker;
+									    : MCR_V_no_worker;
 	if (verdict == MCR_V_to_worker)
 		f.counters->to_worker_skbs++;
 	finish(&f, verdict);

@@ -110,7 +110,7 @@ struct mcr_destination {
 /* Map `verdicts`, per CPU: index slot * MCR_STAGE__COUNT + stage. Unit: datagrams. */
 struct mcr_verdicts {
 	__u64 seen, bytes;
-	__u64 to_worker_skbs;  /* packet stage only: socket buffers, of which segments may be many */
+	__u64 to_worker_skbs;  /* packet stage only: socket buffers; segments may be more */
 #define X(name, action, text) __u64 name;
 	MCR_VERDICTS(X)
 #undef X

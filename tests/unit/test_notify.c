@@ -57,8 +57,6 @@ static void the_manager_hears_each_message(void **state)
 		assert_string_equal(heard(fd), "READY=1");
 		assert_int_equal(notify_watchdog(), 0);
 		assert_string_equal(heard(fd), "WATCHDOG=1");
-		assert_int_equal(notify_status("3 rules\nREADY=1"), 0);
-		assert_string_equal(heard(fd), "STATUS=3 rules READY=1");
 		assert_int_equal(notify_stopping(), 0);
 		assert_string_equal(heard(fd), "STOPPING=1");
 		assert_string_equal(heard(fd), "");
@@ -104,27 +102,6 @@ static void a_manager_that_does_not_read_stalls_nobody(void **state)
 	close(fd);
 }
 
-static void the_watchdog_interval_is_for_us_only(void **state)
-{
-	char pid[32];
-
-	unsetenv("WATCHDOG_USEC");
-	unsetenv("WATCHDOG_PID");
-	assert_int_equal(notify_watchdog_ms(), 0);
-	setenv("WATCHDOG_USEC", "30000000", 1);
-	assert_int_equal(notify_watchdog_ms(), 30000);
-	snprintf(pid, sizeof(pid), "%d", getpid());
-	setenv("WATCHDOG_PID", pid, 1);
-	assert_int_equal(notify_watchdog_ms(), 30000);
-	setenv("WATCHDOG_PID", "1", 1);
-	assert_int_equal(notify_watchdog_ms(), 0);
-	unsetenv("WATCHDOG_PID");
-	setenv("WATCHDOG_USEC", "30x", 1);
-	assert_int_equal(notify_watchdog_ms(), 0);
-	setenv("WATCHDOG_USEC", "-5", 1);
-	assert_int_equal(notify_watchdog_ms(), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,7 +109,6 @@ int main(void)
 		cmocka_unit_test(without_a_manager_nothing_happens),
 		cmocka_unit_test(a_path_that_is_too_long_is_refused),
 		cmocka_unit_test(a_manager_that_does_not_read_stalls_nobody),
-		cmocka_unit_test(the_watchdog_interval_is_for_us_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

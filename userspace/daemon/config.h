@@ -12,8 +12,7 @@
 #define CONFIG_CORES_MAX    64
 #define CONFIG_CORE_LAST    1023 /* highest core number, that of CPU_SETSIZE */
 #define CONFIG_TEXT_MAX	    (64u << 20)
-#define CONFIG_NODES_MAX    (5u << 20) /* more than RULE_MAX rules with all outputs need \
-					*/
+#define CONFIG_NODES_MAX    (5u << 20) /* more than RULE_MAX rules with all outputs */
 
 struct config_pinning {
 	char interface[IFNAME_LEN];

@@ -19,18 +19,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ROOT_EXTRA	 4
-#define LISTEN_BACKLOG	 128
-#define ACCEPTS_PER_TURN 32
-#define ACCEPT_PAUSE_MS	 1000
-#define DRAIN_MS	 1000
-#define READ_PER_TURN	 (256u << 10)
-#define TURN_MS		 4	     /* of one turn of the loop that requests may take */
-#define LARGE_REQUEST	 (64u << 10) /* waits until no small one does … */
-#define LARGE_PATIENCE_MS 200	     /* … or for so long */
-#define BUFFER_FIRST	 4096u
-#define BUFFER_FREE	 (32u << 10)  /* a buffer up to this size does not count */
-#define BUFFER_LARGE	 (256u << 10) /* giving one back is worth a trim of the heap */
+#define ROOT_EXTRA	  4
+#define LISTEN_BACKLOG	  128
+#define ACCEPTS_PER_TURN  32
+#define ACCEPT_PAUSE_MS	  1000
+#define DRAIN_MS	  1000
+#define READ_PER_TURN	  (256u << 10)
+#define TURN_MS		  4	      /* of one turn of the loop that requests may take */
+#define LARGE_REQUEST	  (64u << 10) /* waits until no small one does … */
+#define LARGE_PATIENCE_MS 200	      /* … or for so long */
+#define BUFFER_FIRST	  4096u
+#define BUFFER_FREE	  (32u << 10)  /* a buffer up to this size does not count */
+#define BUFFER_LARGE	  (256u << 10) /* giving one back is worth a trim of the heap */
 
 const struct ctlsock_limits ctlsock_defaults = {
 	.request_bytes = 8u << 20,
@@ -462,7 +462,8 @@ static void ctlsock_on_turn(void *arg, struct mtime now)
 	bool has_run = false;
 
 	ctlsock_enter(s);
-	while (!s->is_closing && (!has_run || ctlsock_has_time(s)) && (c = ctlsock_first(s, false))) {
+	while (!s->is_closing && (!has_run || ctlsock_has_time(s)) &&
+	       (c = ctlsock_first(s, false))) {
 		client_run_requests(c, now, 1);
 		client_settle(c);
 		has_run = true;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -49,40 +48,4 @@ int notify_stopping(void)
 int notify_watchdog(void)
 {
 	return notify_send("WATCHDOG=1");
-}
-
-int notify_status(const char *sentence)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), "STATUS=%s", sentence);
-	/* A newline would begin another variable. */
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < 0x20)
-			*c = ' ';
-	return notify_send(text);
-}
-
-/* A positive decimal number from the environment, 0 when absent or not one. */
-static int64_t env_number(const char *name)
-{
-	const char *text = getenv(name);
-	char *end;
-	long long v;
-
-	if (!text || !*text)
-		return 0;
-	errno = 0;
-	v = strtoll(text, &end, 10);
-	return errno || *end || v < 0 ? 0 : v;
-}
-
-int64_t notify_watchdog_ms(void)
-{
-	int64_t pid = env_number("WATCHDOG_PID");
-
-	/* Meant for another process that shares our environment. */
-	if (pid && pid != getpid())
-		return 0;
-	return env_number("WATCHDOG_USEC") / 1000;
 }

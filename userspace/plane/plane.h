@@ -19,7 +19,7 @@ enum plane_mode { PLANE_DETACHED, PLANE_NATIVE, PLANE_GENERIC };
 
 struct plane_attached {
 	enum plane_mode mode;
-	char note[160];            /* why not native, or whose program holds the hook; "" = nothing */
+	char note[160];            /* why not native, or who holds the hook; "" = nothing */
 };
 
 /*
@@ -76,4 +76,3 @@ int plane_idle_filter_fd(const struct plane *p); /* while its worker is not ther
 int plane_verdicts(struct plane *p, uint32_t slot, enum mcr_stage stage, struct mcr_verdicts *out);
 int plane_rule_stats(struct plane *p, uint32_t rule, struct mcr_rule_stats *out);
 void plane_rule_stats_clear(struct plane *p, uint32_t rule); /* before an index is used again */
-void plane_verdicts_clear(struct plane *p, uint32_t slot);

@@ -64,9 +64,3 @@ void plane_rule_stats_clear(struct plane *p, uint32_t rule)
 {
 	rows_clear(p, p->skel->maps.rule_stats, rule);
 }
-
-void plane_verdicts_clear(struct plane *p, uint32_t slot)
-{
-	for (uint32_t stage = 0; stage < MCR_STAGE__COUNT; stage++)
-		rows_clear(p, p->skel->maps.verdicts, slot * MCR_STAGE__COUNT + stage);
-}
