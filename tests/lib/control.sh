@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154  # variables for tests, and variables of harness.sh
 # SPDX-License-Identifier: MIT
 # For tests that do things to a daemon while traffic flows. Source it after harness.sh.
 

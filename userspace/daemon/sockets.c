@@ -24,7 +24,7 @@
 #include "daemon/relay.h"
 
 #define SEND_BUFFER  (8 << 20)
-#define RING_ENTRIES 256   /* sends of a worker that are submitted at a time */
+#define RING_ENTRIES 256 /* sends of a worker that are submitted at a time */
 
 static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
 {
