@@ -539,12 +539,10 @@ static void limits_hold_to_the_rule(void **state)
 	free(set.rules);
 }
 
-static void rules_are_found_by_id_and_name(void **state)
+static void rules_are_found_by_name(void **state)
 {
 	struct ruleset set = set_new(10);
 
-	assert_ptr_equal(ruleset_find_id(&set, set.rules[6].id), &set.rules[6]);
-	assert_null(ruleset_find_id(&set, "no such"));
 	assert_ptr_equal(ruleset_find_name(&set, "rule 7"), &set.rules[7]);
 	assert_null(ruleset_find_name(&set, "rule 6"));
 	assert_null(ruleset_find_name(&set, "")); /* which rules without a name do not have */
@@ -572,7 +570,7 @@ int main(void)
 		cmocka_unit_test(sets_of_every_small_size_pass),
 		cmocka_unit_test(clashes_name_the_other_rule),
 		cmocka_unit_test(limits_hold_to_the_rule),
-		cmocka_unit_test(rules_are_found_by_id_and_name),
+		cmocka_unit_test(rules_are_found_by_name),
 		cmocka_unit_test(datapaths_have_names),
 	};
 

@@ -385,14 +385,6 @@ int ruleset_check(const struct ruleset *set, uint32_t *index, size_t index_len, 
 	return err;
 }
 
-const struct rule *ruleset_find_id(const struct ruleset *set, const char *id)
-{
-	for (size_t i = 0; i < set->n; i++)
-		if (!strcmp(set->rules[i].id, id))
-			return &set->rules[i];
-	return NULL;
-}
-
 const struct rule *ruleset_find_name(const struct ruleset *set, const char *name)
 {
 	if (!*name)

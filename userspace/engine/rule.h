@@ -70,7 +70,6 @@ int rule_check(const struct rule *r, const char *where, struct diag *d);
  */
 int ruleset_check(const struct ruleset *set, uint32_t *index, size_t index_len, struct diag *d);
 
-const struct rule *ruleset_find_id(const struct ruleset *set, const char *id);
 const struct rule *ruleset_find_name(const struct ruleset *set, const char *name);
 
 /* 1–15 letters, digits and . _ - that do not begin with digit, dash or dot. */
