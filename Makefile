@@ -221,8 +221,7 @@ unit_libs.config := -lcjson
 unit.ctlsock := userspace/edge/ctlsock.c userspace/edge/loop.c userspace/base/diag.c
 unit.diag := userspace/base/diag.c
 unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/worker/frame.c \
-	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c \
-	userspace/edge/spawn.c
+	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c
 unit_libs.egress := -luring
 unit.frame := userspace/worker/frame.c userspace/base/cksum.c
 unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c

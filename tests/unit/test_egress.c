@@ -47,12 +47,6 @@ static union {
 	uint8_t room[sizeof(struct table_rule) + ROWS * sizeof(struct wm_output)];
 } to;
 
-/* sockets.c tells workers when a name goes; there are none here. */
-struct worker *worker_next(struct relay *r, const struct worker *after)
-{
-	return NULL;
-}
-
 /* --- the lab -------------------------------------------------------------------------------------
  */
 
