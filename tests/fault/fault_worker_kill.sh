@@ -29,7 +29,7 @@ fates() {
 # Sent = arrived + all that is said to be lost, for output $1 with receiver $2.
 check_books() {
 	local sent arrived lost=0 line
-	sent=$(gen_sent g) arrived=$(sink_value "$2" unique)
+	sent=$(gen_offered g) arrived=$(sink_value "$2" unique)
 	while read -r line; do
 		lost=$((lost + ${line#*=}))
 	done < <(fates "$1")

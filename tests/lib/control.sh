@@ -23,8 +23,17 @@ end_gen() {
 	end_process "$pid" INT 10 || not_ok "mcrgen $1 ends well" "$(cat "$tmp/gen.$1.log")"
 }
 
-# How many packets the interface has taken to the next hop.
-gen_sent() {
+# wait_gen NAME : for one that ends by itself (--count, --duration)
+wait_gen() {
+	local pid=${gen_pid[$1]} status=0
+	unset "gen_pid[$1]"
+	wait "$pid" || status=$?
+	forget_pid "$pid"
+	[ "$status" = 0 ] || not_ok "mcrgen $1 ends well" "$(cat "$tmp/gen.$1.log")"
+}
+
+# gen_offered NAME : how many packets its interface has taken to the next hop
+gen_offered() {
 	jq ".total.offered" "$tmp/gen.$1.json"
 }
 
