@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/relay.h"
 #include "edge/log.h"
+
+#define CLAIMS_MAX 256 /* descriptors for unicast inputs, one each */
 
 struct port *port_find(struct relay *r, const char *name)
 {
@@ -193,10 +196,28 @@ void port_tick(struct relay *r, struct port *p, struct mtime now)
 			workers_retire(r, p, kind);
 }
 
+/*
+ * A packet socket sees only a copy of what comes to an address of this host; the stack gets the
+ * other and would tell the sender that nobody has the port. So we have it.
+ */
+static void port_claim(struct relay *r, struct live_rule *live)
+{
+	if (live->is_claimed || live->datapath != MCR_DP_AFPACKET || r->n_claims == CLAIMS_MAX)
+		return;
+	live->claim = sockets_claim(live->rule, live->now.key.ifindex);
+	live->is_claimed = live->claim >= 0;
+	r->n_claims += live->is_claimed;
+	if (!live->is_claimed)
+		log_debug(LOG_F_network, "rule %s: its input is not held against others: %s",
+			  live->rule->id, strerror(-live->claim));
+}
+
 void port_join(struct relay *r, struct live_rule *live)
 {
 	const struct rule *rule = live->rule;
 
+	if (!ip4_is_multicast(rule->group))
+		port_claim(r, live);
 	if (live->is_joined || !ip4_is_multicast(rule->group))
 		return;
 	live->joined_ifindex = live->now.key.ifindex;
@@ -215,4 +236,9 @@ void port_leave(struct relay *r, struct live_rule *live)
 				 live->rule->source);
 	live->is_joined = false;
 	live->join_error = 0;
+	if (live->is_claimed) {
+		close(live->claim);
+		r->n_claims--;
+	}
+	live->is_claimed = false;
 }

@@ -109,6 +109,8 @@ struct live_rule {
 	bool is_joined;
 	uint32_t joined_ifindex;
 	int join_error; /* 0 or −errno */
+	bool is_claimed;
+	int claim; /* socket that holds a unicast input, when is_claimed */
 	enum mcr_datapath datapath;
 	char datapath_reason[RESOLVE_REASON];
 	struct port *port;
@@ -181,6 +183,7 @@ struct relay {
 	struct cooling *cooling;
 	struct egress_socket *sockets;
 	uint32_t n_sockets;
+	unsigned n_claims;
 	uint32_t generation;
 	struct loop_timer *tick; /* once a second */
 	struct mtime started, next_stats;
@@ -244,6 +247,7 @@ void sockets_unuse(struct relay *r, uint32_t name);
 int sockets_open(const struct relay *r, uint32_t name);
 int sockets_open_xsk(uint32_t frames, int *memory);
 int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter);
+int sockets_claim(const struct rule *rule, uint32_t ifindex);
 int sockets_join_fanout(int fd, int sibling);
 void sockets_interface_gone(struct relay *r, uint32_t ifindex);
 int sockets_open_ring(struct io_uring_params *p);

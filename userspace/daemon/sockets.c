@@ -299,3 +299,36 @@ int sockets_join_fanout(int fd, int sibling)
 		group = PACKET_FANOUT_HASH << 16 | (present & 0xffff);
 	return setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)) ? -errno : 0;
 }
+
+/*
+ * A socket that has the rule's unicast address and port (or ESP) on its interface and takes nothing
+ * in. Shared with the one that a change of the rule replaces. Fails when the address is not ours,
+ * or somebody else has the port: then the stack has its own answer.
+ */
+int sockets_claim(const struct rule *rule, uint32_t ifindex)
+{
+	bool is_udp = rule->protocol == IPPROTO_UDP;
+	struct sockaddr_in at = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = rule->group.net,
+		.sin_port = htons(is_udp ? rule->port : 0),
+	};
+	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog filter = { 1, &none };
+	int yes = 1, err, fd;
+
+	if (is_udp && !rule->port)
+		return -EINVAL;
+	fd = socket(AF_INET, (is_udp ? SOCK_DGRAM : SOCK_RAW) | SOCK_CLOEXEC, rule->protocol);
+	if (fd < 0)
+		return -errno;
+	err = bind_device(fd, ifindex);
+	if (!err && (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ||
+		     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
+		     bind(fd, (struct sockaddr *)&at, sizeof(at))))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
