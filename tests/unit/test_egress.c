@@ -600,6 +600,26 @@ static void what_the_kernel_finds_too_big_is_too_big(void **state)
 	assert_arrives(host_fd, 0, 2000);
 }
 
+/* Segments do not fit the way, whose MTU nobody told: one by one the kernel cuts them up. */
+static void segments_larger_than_the_way_go_one_by_one(void **state)
+{
+	struct packet p = packet_sample();
+
+	skip_unless_possible();
+	add_host();
+	assert_true(shell("ip link set lo mtu 1000"));
+	p.df = false;
+	for (unsigned i = 0; i < 5; i++)
+		push_frame(&p, i, 1200, 0);
+	push_frame(&p, 5, 700, 0);
+	send_batch();
+	assert_int_equal(ledger->totals.submitted, 1);
+	assert_row(0, 6, 5 * 1200 + 700);
+	for (unsigned i = 0; i < 5; i++)
+		assert_arrives(host_fd, i, 1200);
+	assert_arrives(host_fd, 5, 700);
+}
+
 static void a_ttl_that_ends_is_dropped_for_it(void **state)
 {
 	struct packet p = packet_sample();
@@ -826,6 +846,7 @@ int main(void)
 		T(flows_that_interleave_keep_their_order),
 		T(every_output_gets_every_run),
 		T(what_exceeds_the_mtu_is_too_big),
+		T(segments_larger_than_the_way_go_one_by_one),
 		T(what_the_kernel_finds_too_big_is_too_big),
 		T(a_ttl_that_ends_is_dropped_for_it),
 		T(a_missing_socket_is_down),

@@ -38,6 +38,8 @@ struct send_slot {
 					      2 * CMSG_SPACE(sizeof(int))];
 	struct sockaddr_in to;
 	union wm_send what;
+	uint16_t segment; /* UDP: bytes of each datagram */
+
 	int fd;
 };
 
@@ -110,6 +112,49 @@ static int slot_sendmsg(const struct send_slot *s)
 	return sendmsg(s->fd, &s->msg, MSG_DONTWAIT) < 0 ? -errno : 0;
 }
 
+/* Payload bytes [from, from + len) of a UDP send, as iovecs. */
+static size_t slot_cut(const struct send_slot *s, size_t from, size_t len, struct iovec *iov)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->msg.msg_iovlen && len; i++) {
+		size_t have = s->iov[i].iov_len;
+
+		if (from >= have) {
+			from -= have;
+			continue;
+		}
+		have = have - from < len ? have - from : len;
+		iov[n++] = (struct iovec){ (uint8_t *)s->iov[i].iov_base + from, have };
+		len -= have;
+		from = 0;
+	}
+	return n;
+}
+
+/*
+ * A UDP send whose segments the way does not take (its MTU is known to the kernel alone), datagram
+ * by datagram: without DF the kernel cuts up what is too large.
+ */
+static void slot_singly(struct egress *e, const struct send_slot *s)
+{
+	union wm_send one = s->what;
+
+	one.datagrams = 1;
+	for (size_t from = 0; from < s->what.bytes; from += s->segment) {
+		size_t left = s->what.bytes - from, len = left < s->segment ? left : s->segment;
+		struct iovec iov[RUN_PIECES];
+		struct msghdr msg = s->msg;
+
+		msg.msg_iov = iov;
+		msg.msg_iovlen = slot_cut(s, from, len, iov);
+		msg.msg_controllen -= CMSG_SPACE(sizeof(uint16_t)); /* the last one: UDP_SEGMENT */
+		one.bytes = (uint16_t)len;
+		ledger_sent(&e->ledger->outputs[one.output], one,
+			    sendmsg(s->fd, &msg, MSG_DONTWAIT) < 0 ? -errno : 0);
+	}
+}
+
 /* The outcome of a send, for all its datagrams. */
 static void slot_finish(struct egress *e, const struct send_slot *s, int res)
 {
@@ -118,7 +163,11 @@ static void slot_finish(struct egress *e, const struct send_slot *s, int res)
 	 * its UDP socket fail before it begins; being told once, it leaves the second one alone */
 	if (s->what.is_udp && res < 0 && res != -EAGAIN && res != -ENOBUFS)
 		res = slot_sendmsg(s);
-	ledger_sent(&e->ledger->outputs[s->what.output], s->what, res);
+	if (s->what.is_udp && s->what.datagrams > 1 &&
+	    (res == -EMSGSIZE || res == -EINVAL || res == -EIO))
+		slot_singly(e, s);
+	else
+		ledger_sent(&e->ledger->outputs[s->what.output], s->what, res);
 }
 
 /* Takes one answer from the ring, so that main can tell, should this process be killed in the
@@ -231,6 +280,7 @@ static void fill_udp(struct egress *e, struct send_slot *s, const struct run *r,
 		s->fd = e->sockets[out->socket_df];
 	control_add(s, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
 	control_add(s, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	s->segment = r->segment;
 	if (s->what.datagrams > 1)
 		control_add(s, IPPROTO_UDP, UDP_SEGMENT, &r->segment, sizeof(r->segment));
 }
