@@ -67,6 +67,7 @@ struct worker {
 	struct ledger_totals base; /* kernel drops counted before this process */
 	struct row_sum carried;	   /* what rows had counted that are used again since */
 	uint64_t sent;		/* messages to all processes of this worker, as ledger->applied */
+	bool is_deaf;		/* this one takes none, and is to end */
 	struct mtime caught_up; /* when everything sent was last seen in force */
 	uint8_t has_socket[WORKER_OUTPUTS / 8]; /* names the process knows */
 	int *egress; /* its egress sockets by name, for the next process; −1 = not opened */

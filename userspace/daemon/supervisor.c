@@ -77,12 +77,13 @@ static void worker_send(struct worker *w, const void *msg, size_t len, const int
 {
 	int err;
 
-	if (!w->child.pid || w->status == WORKER_ENDING)
+	if (!w->child.pid || w->status == WORKER_ENDING || w->is_deaf)
 		return;
 	err = channel_send(w->child.channel, msg, len, fds, n_fds);
 	if (!err) {
 		w->sent++;
 	} else {
+		w->is_deaf = true;
 		log_err(LOG_F_supervisor, "worker %s/%u does not take messages (%s): ended",
 			w->port->name, w->index, strerror(-err));
 		kill(w->child.pid, SIGKILL);
@@ -113,7 +114,7 @@ static void worker_send_socket(struct worker *w, uint32_t name)
 	struct wm_socket m = { { WM_SOCKET, sizeof(m) }, name, 0 };
 	int fd;
 
-	if (name == UINT32_MAX || w->has_socket[name / 8] & 1 << name % 8)
+	if (w->has_socket[name / 8] & 1 << name % 8)
 		return;
 	fd = worker_egress(w, name);
 	if (fd < 0) {
@@ -197,6 +198,10 @@ static void worker_send_rule(struct worker *w, const struct live_rule *live, boo
 	for (unsigned i = 0; i < m->n_outputs; i++) {
 		m->outputs[i] = live->now.outputs[i].wire;
 		m->outputs[i].output = live->output_rows[i];
+		if (live->sockets[i][0] == UINT32_MAX || live->sockets[i][1] == UINT32_MAX) {
+			m->outputs[i].is_up = 0; /* unresolved: nothing to send by */
+			continue;
+		}
 		m->outputs[i].socket = live->sockets[i][0];
 		m->outputs[i].socket_df = live->sockets[i][1];
 		worker_send_socket(w, live->sockets[i][0]);
@@ -552,6 +557,7 @@ static void worker_start(struct worker *w)
 	int err;
 
 	w->status = WORKER_STARTING;
+	w->is_deaf = false;
 	w->started = now;
 	err = worker_spawn(w);
 	if (err) {
