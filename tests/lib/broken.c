@@ -18,7 +18,7 @@
 
 struct broken {
 	bool is_raw;	  /* the text had \xNN in it */
-	bool is_sendable; /* as a string of JSON: raw bytes need not be */
+	bool is_sendable; /* as a string of a request: NUL and what is no UTF-8 are not */
 	char code[32], where[128];
 	unsigned line, column;
 	char *text;
@@ -42,12 +42,12 @@ static size_t unescape(char *text, size_t len)
 	return n;
 }
 
-/* Takes the case at `at`; where the next one is, NULL at the end of the file. */
+/* Takes the case at `at`; where the next one is, NULL at the end. */
 static char *broken_next(struct broken *b, char *at)
 {
 	char *body = strchr(at, '\n'), *next;
 
-	if (!body)
+	if (!body || strncmp(at, "=== end", 7) == 0)
 		return NULL;
 	next = strstr(body, "\n===");
 	if (!next)
@@ -86,7 +86,7 @@ static char *request_text(struct broken *b)
 			n += (size_t)sprintf(line + n, "\\u%04x", c);
 		else
 			line[n++] = (char)c;
-		if (b->is_raw && c >= 0x80)
+		if (!c || (b->is_raw && c >= 0x80))
 			b->is_sendable = false;
 	}
 	strcpy(line + n, "\"}");
@@ -107,7 +107,8 @@ static unsigned number_of(const cJSON *o, const char *key)
 	return cJSON_IsNumber(v) ? (unsigned)v->valuedouble : 0;
 }
 
-/* Bytes that are no UTF-8 break the request itself, whose positions are its own. */
+/* Bytes that no string of a request can hold break the request itself, whose positions are its own.
+ */
 static bool is_refused_right(const struct broken *b, const cJSON *reply)
 {
 	bool is_told = strcmp(text_of(reply, "status"), "error") == 0 &&
@@ -196,7 +197,7 @@ int main(int argc, char **argv)
 		wrong += !try_one(c, &b, config);
 		unsendable += !b.is_sendable;
 	}
-	printf("sent %u wrong %u not_utf8 %u\n", n, wrong, unsendable);
+	printf("sent %u wrong %u not_sendable %u\n", n, wrong, unsendable);
 	free(config);
 	free(file);
 	mcr_client_close(c);
