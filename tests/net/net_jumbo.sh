@@ -29,8 +29,8 @@ jumbo() {
 	check_whole wide "$n"
 	check_whole raw "$n"
 	check_equal "nothing goes out where the MTU is 1500" "$(totals group2 received)" 0
-	check_equal "that is counted" "$(stat relay 'outputs("o2")[0] | "\(.due) \(.drops.too_big)"')" \
-		"$n $n"
+	check_equal "that is counted" \
+		"$(stat relay 'outputs("o2")[0] | "\(.due) \(.drops.too_big)"')" "$n $n"
 	# by the kernel's routes, and fragmented there, as DF is not set
 	check_whole narrow "$n"
 	stop_all

@@ -109,7 +109,8 @@ esp() {
 	end_capture e2 6
 	check_equal "ESP to groups" \
 		"$(fields e1 esp ip.src ip.dst ip.ttl ip.dsfield ip.len ip.checksum.status)" \
-		"$(printf '3 %s 84 1\n' "198.18.1.1 239.8.8.8 19 0x00" "198.18.101.1 239.7.7.7 5 0x30")"
+		"$(printf '3 %s 84 1\n' "198.18.1.1 239.8.8.8 19 0x00" \
+			"198.18.101.1 239.7.7.7 5 0x30")"
 	check_equal "ESP by routes" \
 		"$(fields e2 esp ip.src ip.dst ip.ttl ip.len ip.checksum.status)" \
 		"$(printf '3 %s 84 1\n' "198.18.1.1 $to 40" "198.18.102.1 $to 64")"
