@@ -85,18 +85,19 @@ void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum
 
 static void stats_lines(struct relay *r, struct worker *w, int64_t seconds)
 {
-	const struct ledger_totals *t = &w->ledger->totals;
-	uint64_t bad = t->frame_drop[FRAME_DROP_malformed] + t->frame_drop[FRAME_DROP_truncated] +
-		       t->frame_drop[FRAME_DROP_checksum];
+	/* the worker goes on counting: what is told now is what the next rate begins at */
+	const struct ledger_totals t = w->ledger->totals;
+	uint64_t bad = t.frame_drop[FRAME_DROP_malformed] + t.frame_drop[FRAME_DROP_truncated] +
+		       t.frame_drop[FRAME_DROP_checksum];
 	struct row_sum sum;
 
 	account_worker(r, w, &sum);
 	log_info(LOG_F_stats,
 		 "[STATS:Ingress] recv=%" PRIu64 " matched=%" PRIu64 " parse_err=%" PRIu64
 		 " no_match=%" PRIu64 " buf_exhaust=%" PRIu64 " (%" PRIu64 " pps) worker=%s/%u",
-		 t->dequeued, t->matched, bad, t->frame_drop[FRAME_DROP_rule_gone],
-		 t->rx_dropped + t->ring_full,
-		 (t->dequeued - w->last_stats.dequeued) / (uint64_t)seconds, w->port->name,
+		 t.dequeued, t.matched, bad, t.frame_drop[FRAME_DROP_rule_gone],
+		 t.rx_dropped + t.ring_full,
+		 (t.dequeued - w->last_stats.dequeued) / (uint64_t)seconds, w->port->name,
 		 w->index);
 	log_info(LOG_F_stats,
 		 "[STATS:Egress] sent=%" PRIu64 " submitted=%" PRIu64 " errors=%" PRIu64
@@ -104,7 +105,7 @@ static void stats_lines(struct relay *r, struct worker *w, int64_t seconds)
 		 sum.copies.sent, sum.copies.due, account_copy_drops(&sum.copies), sum.copies.bytes,
 		 (sum.copies.sent - w->last_stats.sent) / (uint64_t)seconds, w->port->name,
 		 w->index);
-	w->last_stats.dequeued = t->dequeued;
+	w->last_stats.dequeued = t.dequeued;
 	w->last_stats.sent = sum.copies.sent;
 }
 
