@@ -535,7 +535,8 @@ static int worker_ledger(struct worker *w)
 
 static int worker_spawn(struct worker *w)
 {
-	static const char *const argv[] = { "mcrd", "--role", "worker", NULL };
+	const char *const argv[] = { "mcrd", "--role", "worker",
+				     log_is_json() ? "--log-json" : NULL, NULL };
 	int err = worker_ledger(w);
 
 	if (!err)

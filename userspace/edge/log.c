@@ -398,6 +398,11 @@ void log_set_json(bool json)
 	lg.is_json = json;
 }
 
+bool log_is_json(void)
+{
+	return lg.is_json;
+}
+
 void log_set_ident(const char *ident)
 {
 	snprintf(lg.ident, sizeof(lg.ident), "%s", ident);

@@ -32,6 +32,7 @@ enum log_facility {
 };
 
 void log_set_json(bool json);
+bool log_is_json(void);
 void log_set_ident(const char *ident);	  /* "mcrd", "worker in0/0" */
 void log_set_level(enum log_level level); /* for facilities without an override */
 void log_set_facility_level(enum log_facility f, enum log_level level);
