@@ -469,9 +469,14 @@ static void on_worker_message(void *arg, struct mtime now, uint32_t events)
 static void on_worker_timer(void *arg, struct mtime now)
 {
 	struct worker *w = arg;
+	char waiting;
 
-	(void)now;
 	if (w->status == WORKER_STARTING) {
+		/* a long transaction may have kept us from what it has said in time */
+		if (recv(w->child.channel, &waiting, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+			on_worker_message(w, now, EPOLLIN);
+			return;
+		}
 		log_err(LOG_F_supervisor, "worker %s/%u is not ready after %d ms: ended",
 			w->port->name, w->index, READY_MS);
 		kill(w->child.pid, SIGKILL);
