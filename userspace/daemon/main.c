@@ -465,17 +465,21 @@ static int relay_run(struct relay *r, const struct options *o, struct config *st
 		config_free(startup);
 		return err;
 	}
+	/* from here on there is something to be put away, whenever the signal comes */
+	err = loop_signal_add(r->loop, SIGTERM, on_stop, r);
+	if (!err)
+		err = loop_signal_add(r->loop, SIGINT, on_stop, r);
+	if (!err)
+		err = loop_signal_add(r->loop, SIGHUP, on_reload, r);
+	if (err) {
+		config_free(startup);
+		return err;
+	}
 	err = relay_restore(r, o, startup, d);
 	if (!err)
 		err = relay_listen(r, d);
 	if (!err)
 		err = sandbox_main(d);
-	if (!err)
-		err = loop_signal_add(r->loop, SIGTERM, on_stop, r);
-	if (!err)
-		err = loop_signal_add(r->loop, SIGINT, on_stop, r);
-	if (!err)
-		err = loop_signal_add(r->loop, SIGHUP, on_reload, r);
 	if (err)
 		return err;
 	relay_persist(r);

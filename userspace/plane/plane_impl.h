@@ -25,6 +25,7 @@ struct plane_link {
 struct plane {
 	struct mcr_xdp *skel;
 	char pin_dir[PLANE_DIR_MAX];
+	int lock;      /* descriptor of pin_dir, locked; −1 = none */
 	bool owns_dir; /* from here on, what is in pin_dir is ours to remove */
 
 	struct plane_link *links; /* MCR_MAX_IFACES of them */

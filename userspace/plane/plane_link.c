@@ -198,12 +198,16 @@ static bool hook_is_held(uint32_t ifindex, const char *name, char note[160])
 		id = query.hw_prog_id ? query.hw_prog_id : query.prog_id;
 	if (!id)
 		return false;
+	/* its name is for CAP_SYS_ADMIN only, which main has at the start and no longer */
 	fd = bpf_prog_get_fd_by_id(id);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || !info.name[0])
-		strcpy(info.name, "without a name");
+	if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.name[0])
+		snprintf(note, 160, "program %s (id %u) holds the XDP hook of %s", info.name, id,
+			 name);
+	else
+		snprintf(note, 160, "program %u (bpftool prog show id %u) holds the XDP hook of %s",
+			 id, id, name);
 	if (fd >= 0)
 		close(fd);
-	snprintf(note, 160, "program %s (id %u) holds the XDP hook of %s", info.name, id, name);
 	return true;
 }
 

@@ -4,9 +4,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -102,6 +104,18 @@ static int dir_make(const char *path, struct diag *d)
 	return 0;
 }
 
+/* Two daemons of one name with different sockets would take each other's pins away. */
+static int pin_dir_lock(struct plane *p, struct diag *d)
+{
+	p->lock = open(p->pin_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->lock < 0)
+		return diag_set(d, -errno, E_IO, "", "%s: %s", p->pin_dir, strerror(errno));
+	if (flock(p->lock, LOCK_EX | LOCK_NB))
+		return diag_set(d, -EBUSY, E_BUSY, "", "another process has its maps in %s",
+				p->pin_dir);
+	return 0;
+}
+
 static int pin_dir_make(struct plane *p, const char *pin_dir, struct diag *d)
 {
 	char path[PLANE_PATH_MAX];
@@ -120,6 +134,8 @@ static int pin_dir_make(struct plane *p, const char *pin_dir, struct diag *d)
 	err = dir_make(path, d);
 	if (!err)
 		err = dir_make(pin_dir, d);
+	if (!err)
+		err = pin_dir_lock(p, d);
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s/links", p->pin_dir);
@@ -226,6 +242,7 @@ int plane_open(struct plane **out, const char *pin_dir, const char *instance, st
 
 	if (!p)
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	p->lock = -1;
 	err = pin_dir_make(p, pin_dir, d);
 	if (err)
 		goto out;
@@ -265,6 +282,8 @@ void plane_close(struct plane *p)
 	}
 	plane_rules_close(p);
 	mcr_xdp__destroy(p->skel);
+	if (p->lock >= 0)
+		close(p->lock);
 	free(p->links);
 	free(p->per_cpu);
 	free(p);
