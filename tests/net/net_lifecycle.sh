@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+<<<<<<< ours
 # lifecycle: starts, reloads, crashes and ends of the daemon: what it leaves alone, what it brings
 # back, what it leaves behind (nothing).
 # timeout: 600
@@ -120,10 +121,124 @@ side_by_side() {
 	check_fails "the other's pins are gone" test -e "$tb_bpffs/mcr/other"
 	forwards again "${flow[@]}"
 	stop_all
+=======
+# A daemon's life: alone in its instance, beside others, ended, killed, started again with what it
+# had, with a state that is damaged, and without it.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+# shellcheck source=tests/lib/control.sh
+. "$root/tests/lib/control.sh"
+
+write_config() {
+	cat >"$tmp/relay.json5" <<-END
+		{ stats_interval: 0, rules: [ { id: "a", datapath: "$DATAPATH",
+		  input: { interface: "in0", group: "239.1.1.1", port: 5001 },
+		  outputs: [ { interface: "o1" } ] } ] }
+	END
+}
+
+now_ms() {
+	echo $((${EPOCHREALTIME/./} / 1000))
+}
+
+# Starts `gen g` and `sink a` around COMMAND…, and checks that the stream did not suffer.
+under_traffic() {
+	local name=$1
+	start_sink rx1 a --interface r0 --group 239.1.1.1 --port 5001
+	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate 10000
+	"${@:2}"
+	end_gen g
+	wait_at_rest relay
+	end_sink a
+	check_equal "$name: the stream did not suffer ($(gen_offered g))" \
+		"$(sink_value a unique) $(sink_value a duplicated)" "$(gen_offered g) 0"
+}
+
+forwards() {
+	start_sink rx1 b --interface r0 --group 239.1.1.1 --port 5001
+	gen src h --interface s0 --group 239.1.1.1 --port 5001 --rate 10000 --count 2000
+	wait_at_rest relay
+	end_sink b
+	check_equal "$1: forwards" "$(sink_value b unique) $(sink_value b duplicated)" "2000 0"
+}
+
+map_id() {
+	bpftool -j map show pinned "$tb_bpffs/mcr/$1/rules" | jq .id
+}
+
+# Programs on an interface, as the kernel tells it.
+xdp_of() {
+	ip -n "$tb_prefix-relay" -j -d link show dev "$1" | jq -r '.[0].xdp.prog.id // "none"'
+}
+
+# --- alone, and beside others --------------------------------------------------------------------
+
+# run_second OPTION… : another daemon that must not start; what it says is in $tmp/second
+run_second() {
+	local status=0
+	timeout 10 ip netns exec "$tb_prefix-relay" "$bin/mcrd" --instance relay "$@" \
+		--config "$tmp/relay.json5" >"$tmp/second" 2>&1 || status=$?
+	echo "# $(tail -n 1 "$tmp/second")"
+	check_equal "it ends with status 1" "$status" 1
+}
+
+second_is_refused() {
+	local before
+	before=$(pins relay)$(map_id relay)$(xdp_of in0)$(cksum "$tmp/relay.state/state.json")
+	run_second --socket-path "$tmp/relay.sock" --state-dir "$tmp/relay.state" --bpffs "$tb_bpffs"
+	check "a second daemon of the instance is told who the first is" \
+		grep -q "process ${mcrd_pid[relay]} " "$tmp/second"
+	run_second --socket-path "$tmp/other.sock" --state-dir "$tmp/other.state" --bpffs "$tb_bpffs"
+	check "also when only its pins are the same" grep -q "$tb_bpffs/mcr/relay" "$tmp/second"
+	check "there is no second socket" test ! -e "$tmp/other.sock"
+	check_equal "the first has all that it had" \
+		"$(pins relay)$(map_id relay)$(xdp_of in0)$(cksum "$tmp/relay.state/state.json")" "$before"
+	check "and answers" ctl relay ping
+}
+
+# In the same namespace, even on the same interface; and the same name in another namespace.
+others_beside() {
+	local pid
+	ip netns exec "$tb_prefix-relay" "$bin/mcrd" --instance two --socket-path "$tmp/two.sock" \
+		--state-dir "$tmp/two.state" --bpffs "$tb_bpffs" 2>>"$tmp/two.log" &
+	mcrd_pid[two]=$!
+	mkdir -p "$tb_bpffs/three"
+	ip netns exec "$tb_prefix-rx3" "$bin/mcrd" --instance relay --socket-path "$tmp/three.sock" \
+		--state-dir "$tmp/three.state" --bpffs "$tb_bpffs/three" 2>>"$tmp/three.log" &
+	mcrd_pid[three]=$!
+	all_pids+=("${mcrd_pid[two]}" "${mcrd_pid[three]}")
+	for pid in two three; do
+		wait_for 20 ctl "$pid" ping || not_ok "mcrd $pid starts" "$(tail -n 5 "$tmp/$pid.log")"
+	done
+	check "a rule of the second" ctl two add --name x --input-interface in0 --input-group 239.1.1.2 \
+		--input-port 5001 --datapath "$DATAPATH" --outputs 239.1.1.2:5001:o2
+	check "a rule of the third" ctl three add --name x --input-interface r0 --input-group 239.1.1.3 \
+		--input-port 5001 --outputs 239.1.1.3:5001:r9
+	wait_for 10 mcrd_is_ready two || not_ok "the second has its worker"
+	echo "# beside a relay on $DATAPATH the second runs on $(datapath_of two):" \
+		"$(ctl two --output json list | jq -r '.rules[0].datapath_reason')"
+	check_equal "the second runs where it can" "$(datapath_of two)" afpacket
+	start_sink rx2 c --interface r0 --group 239.1.1.2 --port 5001
+	gen src two --interface s0 --group 239.1.1.2 --port 5001 --rate 5000 --count 3000
+	wait_at_rest two
+	end_sink c
+	check_equal "the second forwards what is its own" \
+		"$(sink_value c unique) $(sink_value c duplicated)" "3000 0"
+	stop_mcrd two
+	stop_mcrd three
+	rm -rf "$tmp/two.state" "$tmp/three.state"
+	rmdir "$tb_bpffs/three/mcr" "$tb_bpffs/three" || not_ok "the third leaves its bpffs empty"
+}
+
+company() {
+	second_is_refused
+	others_beside
+>>>>>>> theirs
 }
 
 # --- the end -------------------------------------------------------------------------------------
 
+<<<<<<< ours
 nothing_is_left() {
 	check_fails "no pins" test -e "$tb_bpffs/mcr/relay"
 	check_fails "no program on the interface" has_program
@@ -396,4 +511,115 @@ for part in saved_state full_disk read_only; do
 	"$part"
 done
 label=""
+=======
+check_gone() {
+	local pid
+	check "no pin is left" test ! -e "$tb_bpffs/mcr/relay"
+	check "no socket is left" test ! -e "$tmp/relay.sock" -a ! -e "$tmp/relay-ro.sock"
+	check_equal "no program is left on in0" "$(xdp_of in0)" none
+	check_equal "no group is joined any more" "$(on relay ip -o maddr show dev in0 | grep -c 239)" 0
+	check_equal "no process is left" "$(ip netns pids "$tb_prefix-relay")" ""
+}
+
+ends_well() {
+	local start pid=${mcrd_pid[relay]} status=0
+	unset "mcrd_pid[relay]"
+	start=$(now_ms)
+	end_process "$pid" TERM 10 || status=$?
+	echo "# SIGTERM: $(($(now_ms) - start)) ms"
+	check_equal "SIGTERM: ends with status 0" "$status" 0
+	check_between "SIGTERM: within two seconds" $(($(now_ms) - start)) 0 2000
+	check_gone
+}
+
+# --- killed --------------------------------------------------------------------------------------
+
+workers_are_gone() {
+	local pid
+	for pid in "$@"; do
+		is_gone "$pid" || return 1
+	done
+}
+
+# What the first answer that the new daemon gives says.
+first_answer() {
+	until ctl relay --output json list 2>/dev/null >"$tmp/first"; do
+		! is_gone "${mcrd_pid[relay]}" || return 1
+	done
+	jq -r '[.rules[].rule_id] | sort | join(" ")' "$tmp/first"
+}
+
+killed() {
+	local workers map words
+	check "one more rule" ctl relay add --name later --input-interface in0 --input-group 239.1.1.7 \
+		--input-port 7 --outputs 239.1.1.7:7:o2
+	workers=$(worker_pids relay) map=$(map_id relay)
+	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate 10000
+	stop_mcrd relay KILL
+	# shellcheck disable=SC2086  # a list
+	wait_for 5 workers_are_gone $workers || not_ok "killed: its workers die with it" "$workers"
+	check "killed: the pins are still there" test -e "$tb_bpffs/mcr/relay/rules"
+	mcrd_command relay
+	ip netns exec "$tb_prefix-relay" "${mcrd_words[@]}" >>"$tmp/relay.log" 2>&1 &
+	mcrd_pid[relay]=$!
+	all_pids+=("$!")
+	words=$(first_answer | wc -w)
+	check_equal "killed: all rules are there at the first answer" "$words" 2
+	wait_for 10 mcrd_is_ready relay || not_ok "killed: the next one gets ready"
+	end_gen g
+	check "killed: the pins are new" test "$(map_id relay)" != "$map"
+	[ "$DATAPATH" = afpacket ] ||
+		check_equal "killed: the program on in0 is the new one" "$(xdp_of in0)" \
+			"$(bpftool -j link show pinned "$tb_bpffs/mcr/relay/links/in0" | jq .prog_id)"
+	forwards "killed and started again"
+}
+
+# --- the saved state -----------------------------------------------------------------------------
+
+rule_ids() {
+	ctl relay --output json list | jq -r '[.rules[].rule_id] | sort | join(" ")'
+}
+
+damaged_state() {
+	local aside
+	stop_mcrd relay
+	printf 'mcr-state 1 5 00000000\n{...}' >"$tmp/relay.state/state.json"
+	rm -f "$tmp/relay.state/state.json.1"
+	start_mcrd relay "$tmp/relay.json5" || return
+	check_equal "damaged state: starts from the file" "$(rule_ids)" a
+	check "damaged state: and says so" \
+		grep -q 'saved state is not used' <<<"$(ctl relay --output json status | jq -r '.degraded[]')"
+	aside=$(find "$tmp/relay.state" -name 'state.json.bad-*')
+	check "damaged state: it is put aside" test -n "$aside"
+	forwards "damaged state"
+	check "damaged state: is a new one saved?" jq -e .persisted <(ctl relay --output json status)
+}
+
+ignored_state() {
+	check "a rule that is saved" ctl relay add --name later --input-interface in0 \
+		--input-group 239.1.1.7 --input-port 7 --outputs 239.1.1.7:7:o2
+	stop_mcrd relay
+	start_mcrd relay "$tmp/relay.json5" || return
+	check_equal "the saved state goes before the file" "$(rule_ids | wc -w)" 2
+	stop_mcrd relay
+	start_mcrd relay "$tmp/relay.json5" --ignore-state || return
+	check_equal "--ignore-state: the file alone" "$(rule_ids)" a
+}
+
+lifecycle() {
+	write_config
+	start_mcrd relay "$tmp/relay.json5" --ignore-state || return
+	check_equal "runs on $DATAPATH" "$(datapath_of relay)" "$DATAPATH"
+	under_traffic "company" company
+	ends_well
+	start_mcrd relay "$tmp/relay.json5" --ignore-state || return
+	killed
+	damaged_state
+	ignored_state
+	ends_well
+}
+
+tb_up demo
+for_each_datapath lifecycle
+>>>>>>> theirs
 finish
