@@ -67,6 +67,15 @@ bool port_view_of(const void *relay, const char *name, struct port_view *out)
 	return true;
 }
 
+/* When interfaces exchange their names, another port has ours before we know. */
+static bool port_is_alone(const struct relay *r, const struct port *p)
+{
+	for (unsigned i = 0; i < MCR_MAX_IFACES; i++)
+		if (&r->ports[i] != p && r->ports[i].name[0] && r->ports[i].ifindex == p->ifindex)
+			return false;
+	return true;
+}
+
 /* Tells the programs which interface the port is now. */
 static void port_bind(struct relay *r, struct port *p)
 {
@@ -76,7 +85,7 @@ static void port_bind(struct relay *r, struct port *p)
 
 	if (p->ifindex == ifindex)
 		return;
-	if (p->ifindex)
+	if (p->ifindex && port_is_alone(r, p))
 		plane_iface_del(r->plane, p->ifindex);
 	p->ifindex = ifindex;
 	if (ifindex && plane_iface_set(r->plane, ifindex, p->slot, p->name, &d))
@@ -173,7 +182,7 @@ void port_interface(struct relay *r, struct port *p, const struct netif *ni, boo
 	port_detach(r, p);
 	p->is_refused = false;
 	p->attached.note[0] = '\0';
-	if (p->ifindex)
+	if (p->ifindex && port_is_alone(r, p))
 		membership_forget(r->joins, p->ifindex);
 	workers_retire(r, p, MCR_DP_AFXDP);
 	workers_retire(r, p, MCR_DP_AFPACKET);

@@ -540,6 +540,9 @@ static void tell(struct netif_table *t, struct mtime now)
 			t->fn(t->arg, now, &e->ni, true);
 		free(e);
 	}
+	for (struct entry *e = t->first; e; e = e->next)
+		if (e->is_told && strcmp(e->ni.name, e->told.name) != 0)
+			t->fn(t->arg, now, &e->told, true);
 	for (struct entry *e = t->first; e; e = e->next) {
 		if (e->is_told && netif_equal(&e->ni, &e->told))
 			continue;

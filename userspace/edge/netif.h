@@ -34,8 +34,9 @@ struct netif {
 struct netif_table;
 
 /*
- * Called once for each interface that appeared, changed (its name, too; not its counters) or
- * vanished (`gone`); `ni` has its last state. Ends come first. Must not call netif_close.
+ * Called once for each interface that appeared, changed (not its counters) or vanished (`gone`);
+ * `ni` has its last state. One that has another name is told of as gone, by the old one, and as
+ * changed, by the new. Ends come first. Must not call netif_close.
  */
 typedef void (*netif_fn)(void *arg, struct mtime now, const struct netif *ni, bool gone);
 
