@@ -19,8 +19,9 @@ hex_of() {
 
 # joined GROUP : by how many memberships on in0 the relay's kernel has it; 0 if it has not
 joined() {
-	on relay awk -v group="$(hex_of "$1")" '/^[0-9]/ { here = $2 == "in0" }
-		here && $1 == group { n += $2 } END { print n + 0 }' /proc/net/igmp
+	on relay cat /proc/net/igmp |
+		awk -v group="$(hex_of "$1")" '/^[0-9]/ { here = $2 == "in0" }
+			here && $1 == group { n += $2 } END { print n + 0 }'
 }
 
 has_joined() {
