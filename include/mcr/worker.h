@@ -26,10 +26,11 @@
 #define WORKER_OUTPUTS	  65536 /* output slots of an instance */
 
 /* Ring of a packet socket. A block holds the largest super-frame. The smaller, the more blocks:
- * each millisecond closes one. */
-#define WORKER_BLOCK	  (128u << 10)
-#define WORKER_BLOCKS_MAX 256
-#define WORKER_RETIRE_MS  1
+ * each timeout closes one. A timer runs for each ring, which is too much for hundreds of them. */
+#define WORKER_BLOCK	   (128u << 10)
+#define WORKER_BLOCKS_MAX  256
+#define WORKER_RETIRE_MS   1
+#define WORKER_RETIRE_MANY 10
 
 enum worker_msg_kind {
 	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger, a socket for each queue, and for
@@ -50,7 +51,7 @@ struct wm_header {
 struct wm_setup {
 	struct wm_header h;
 	uint8_t ingress; /* enum mcr_datapath */
-	uint8_t pad;
+	uint8_t retire_ms; /* AF_PACKET: timeout of a block */
 	uint16_t n_queues;
 	int32_t core; /* to be pinned to, −1 = none */
 	uint32_t ifindex;

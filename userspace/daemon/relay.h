@@ -247,7 +247,8 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 void sockets_unuse(struct relay *r, uint32_t name);
 int sockets_open(const struct relay *r, uint32_t name);
 int sockets_open_xsk(uint32_t frames, int *memory);
-int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter);
+int sockets_open_packet(uint32_t ifindex, int filter);
+void sockets_close_packet(int fd);
 int sockets_claim(const struct rule *rule, uint32_t ifindex);
 int sockets_join_fanout(int fd, int sibling);
 void sockets_interface_gone(struct relay *r, uint32_t ifindex);

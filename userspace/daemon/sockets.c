@@ -7,6 +7,7 @@
  * address or none, and a DF policy.
  */
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
@@ -14,6 +15,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -245,27 +247,12 @@ int sockets_open_xsk(uint32_t frames, int *memory)
 	return err;
 }
 
-static int packet_ring(int fd, uint32_t blocks)
-{
-	int version = TPACKET_V3, yes = 1;
-	struct tpacket_req3 req = {
-		.tp_block_size = WORKER_BLOCK,
-		.tp_block_nr = blocks,
-		.tp_frame_size = 2048,
-		.tp_frame_nr = blocks * (WORKER_BLOCK / 2048),
-		.tp_retire_blk_tov = WORKER_RETIRE_MS,
-	};
-
-	return setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) ||
-	       setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof(yes)) ||
-	       setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req));
-}
-
 /*
- * A packet socket with its ring, bound to its interface. It outlives its workers: while there is
- * none, `filter` lets nothing in and counts what comes; so every frame is counted once, always.
+ * A packet socket, bound to its interface. It outlives its workers, the first of which makes its
+ * ring: while there is none, `filter` lets nothing in and counts what comes; so every frame is
+ * counted once, always.
  */
-int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter)
+int sockets_open_packet(uint32_t ifindex, int filter)
 {
 	struct sockaddr_ll addr = {
 		.sll_family = AF_PACKET,
@@ -278,7 +265,7 @@ int sockets_open_packet(uint32_t ifindex, uint32_t blocks, int filter)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &filter, sizeof(filter)) ||
 	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes)) ||
-	    packet_ring(fd, blocks) || bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		int err = -errno;
 
 		close(fd);
@@ -331,4 +318,29 @@ int sockets_claim(const struct rule *rule, uint32_t ifindex)
 		return fd;
 	close(fd);
 	return err;
+}
+
+static void *close_it(void *fd)
+{
+	close((int)(intptr_t)fd);
+	return NULL;
+}
+
+/*
+ * Closes a packet socket that nobody else has any more. The kernel waits twice for all its cores
+ * then, which takes some 10 ms each; with hundreds of them main would be away for seconds.
+ */
+void sockets_close_packet(int fd)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, PTHREAD_STACK_MIN);
+	err = pthread_create(&thread, &attr, close_it, (void *)(intptr_t)fd);
+	pthread_attr_destroy(&attr);
+	if (err)
+		close(fd);
 }

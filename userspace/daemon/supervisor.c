@@ -30,6 +30,7 @@
 #define FRAMES_MAX	 8192 /* packet buffers of one worker, shared out to its queues */
 #define FRAMES_MIN	 1024
 #define FRAMES_ALL	 65536 /* of all workers: with many, each has fewer */
+#define WORKERS_MANY	 32    /* beyond that packet rings are looked at less often */
 
 #define SOCKET_IDLE_MS	  10000 /* an egress socket without users is kept for so long */
 #define SOCKET_LEAVING_MS 1500	/* workers have closed theirs by then: ours is the last */
@@ -259,10 +260,18 @@ static uint32_t packet_blocks(const struct worker *w)
 	return blocks < 2 ? 2 : blocks > WORKER_BLOCKS_MAX ? WORKER_BLOCKS_MAX : blocks;
 }
 
+static uint8_t packet_retire_ms(const struct worker *w)
+{
+	unsigned total, ready;
+
+	workers_count(w->relay, &total, &ready);
+	return total > WORKERS_MANY ? WORKER_RETIRE_MANY : WORKER_RETIRE_MS;
+}
+
 static int worker_open_packet(struct worker *w)
 {
-	int err = 0, fd = sockets_open_packet(w->port->ifindex, packet_blocks(w),
-					      plane_idle_filter_fd(w->relay->plane));
+	int err = 0,
+	    fd = sockets_open_packet(w->port->ifindex, plane_idle_filter_fd(w->relay->plane));
 
 	if (fd < 0)
 		return fd;
@@ -304,7 +313,9 @@ static void worker_close_memory(struct worker *w)
 static void worker_close_ingress(struct worker *w)
 {
 	for (unsigned i = 0; i < w->n_queues; i++) {
-		if (w->ingress[i] >= 0)
+		if (w->ingress[i] >= 0 && w->kind == MCR_DP_AFPACKET)
+			sockets_close_packet(w->ingress[i]);
+		else if (w->ingress[i] >= 0)
 			close(w->ingress[i]);
 		w->ingress[i] = -1;
 	}
@@ -496,6 +507,7 @@ static void worker_send_all(struct worker *w)
 		.ifindex = w->port->ifindex,
 		.frames = w->frames,
 		.blocks = packet_blocks(w),
+		.retire_ms = packet_retire_ms(w),
 		.has_ring = w->ring_fd >= 0,
 		.ring = w->ring,
 	};

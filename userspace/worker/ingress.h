@@ -17,6 +17,7 @@ struct ingress_config {
 	uint32_t frames;     /* packet buffers, a power of two; AF_XDP */
 	int memory;                /* theirs, registered by main; AF_XDP; stays the caller's */
 	uint32_t blocks;     /* AF_PACKET */
+	uint32_t retire_ms;
 };
 
 /* What the kernel dropped before the worker could take it, and where the buffers are. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AF_PACKET receive by a TPACKET_V3 ring (kernel Documentation/networking/packet_mmap.rst). Main
- * has made it and keeps it, as well as the filter in front of it, so that a frame is seen by the
- * socket whether or not there is a worker. Each frame has a virtio_net_hdr in front, which tells
+ * keeps the socket, as well as the filter in front of it, so that a frame is seen by the socket
+ * whether or not there is a worker. Each frame has a virtio_net_hdr in front, which tells
  * super-frames and unfinished checksums. A block goes back to the kernel when all its frames have
  * been moved.
  */
@@ -184,6 +184,27 @@ static void afpacket_resume(struct afpacket *p)
 	p->oldest = p->block;
 }
 
+/* The ring, unless a former worker has made it. It takes the kernel some 10 ms, which is why main
+ * does not do it for all of them one after the other. */
+static int afpacket_ring(int fd, uint32_t blocks, uint32_t retire_ms)
+{
+	int version = TPACKET_V3, yes = 1;
+	struct tpacket_req3 req = {
+		.tp_block_size = WORKER_BLOCK,
+		.tp_block_nr = blocks,
+		.tp_frame_size = 2048,
+		.tp_frame_nr = blocks * (WORKER_BLOCK / 2048),
+		.tp_retire_blk_tov = retire_ms,
+	};
+
+	if (setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)))
+		return errno == EBUSY ? 0 : -errno;
+	if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof(yes)) ||
+	    setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)))
+		return -errno;
+	return 0;
+}
+
 int ingress_afpacket_open(struct ingress **out, int fd, const struct ingress_config *cfg,
 			  struct diag *d)
 {
@@ -194,14 +215,19 @@ int ingress_afpacket_open(struct ingress **out, int fd, const struct ingress_con
 		return -ENOMEM;
 	p->in = (struct ingress){ &afpacket_ops, fd };
 	p->n_blocks = cfg->blocks;
-	p->ring = mmap(NULL, (size_t)p->n_blocks * WORKER_BLOCK, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_POPULATE, fd, 0);
-	if (p->ring == MAP_FAILED) {
-		err = -errno;
-		p->ring = NULL;
+	err = afpacket_ring(fd, cfg->blocks, cfg->retire_ms);
+	if (!err) {
+		p->ring = mmap(NULL, (size_t)p->n_blocks * WORKER_BLOCK, PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_POPULATE, fd, 0);
+		if (p->ring == MAP_FAILED) {
+			err = -errno;
+			p->ring = NULL;
+		}
+	}
+	if (err) {
 		afpacket_close(&p->in);
 		return diag_set(d, err, E_KERNEL, cfg->interface,
-				"cannot map the ring of a packet socket: %s", strerror(-err));
+				"cannot set up the ring of a packet socket: %s", strerror(-err));
 	}
 	afpacket_resume(p);
 	*out = &p->in;
