@@ -172,13 +172,24 @@ void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind)
 	p->idle_since = loop_clock();
 }
 
+/* Starts workers that could not be while the interface was down. */
+static void port_wake(struct relay *r, struct port *p)
+{
+	const struct netif *ni = netif_by_name(r->netifs, p->name);
+
+	if (p->users[MCR_DP_AFPACKET] && ni && ni->is_up)
+		workers_ensure(r, p, MCR_DP_AFPACKET);
+}
+
 /* The interface appeared, changed or went. Rules are resolved again by the caller. */
 void port_interface(struct relay *r, struct port *p, const struct netif *ni, bool gone)
 {
 	bool is_other = gone || ni->ifindex != p->ifindex;
 
-	if (!is_other)
+	if (!is_other) {
+		port_wake(r, p);
 		return;
+	}
 	port_detach(r, p);
 	p->is_refused = false;
 	p->attached.note[0] = '\0';
@@ -203,6 +214,7 @@ void port_tick(struct relay *r, struct port *p, struct mtime now)
 	for (enum mcr_datapath kind = MCR_DP_AFXDP; kind <= MCR_DP_AFPACKET; kind++)
 		if (!p->users[kind] && mtime_before(mtime_add(p->idle_since, grace), now))
 			workers_retire(r, p, kind);
+	port_wake(r, p);
 }
 
 /*

@@ -250,7 +250,8 @@ int sockets_open_xsk(uint32_t frames, int *memory)
 /*
  * A packet socket, bound to its interface. It outlives its workers, the first of which makes its
  * ring: while there is none, `filter` lets nothing in and counts what comes; so every frame is
- * counted once, always.
+ * counted once, always. -ENETDOWN while the interface is down: the kernel takes the socket in when
+ * it comes up, but not one whose ring is being made just then, and that one would stay deaf.
  */
 int sockets_open_packet(uint32_t ifindex, int filter)
 {
@@ -259,19 +260,20 @@ int sockets_open_packet(uint32_t ifindex, int filter)
 		.sll_protocol = htons(ETH_P_ALL),
 		.sll_ifindex = (int)ifindex,
 	};
-	int yes = 1, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int yes = 1, err = 0, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(err);
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &filter, sizeof(filter)) ||
 	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes)) ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		int err = -errno;
-
-		close(fd);
-		return err;
-	}
-	return fd;
+	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len))
+		err = errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return -err;
 }
 
 /* Lets the socket share the flows of its interface with a sibling, or be the first to do so. The

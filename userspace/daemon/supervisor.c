@@ -578,6 +578,11 @@ static void worker_start(struct worker *w)
 	w->is_deaf = false;
 	w->started = now;
 	err = worker_spawn(w);
+	if (err == -ENETDOWN && !w->child.pid) { /* the port tries again when it is up */
+		worker_close_sockets(w, true);
+		w->status = WORKER_IDLE;
+		return;
+	}
 	if (err) {
 		log_err(LOG_F_supervisor, "cannot start worker %s/%u: %s", w->port->name, w->index,
 			strerror(-err));
