@@ -254,10 +254,27 @@ static bool rule_names(const struct rule *rule, const char *name)
 	return false;
 }
 
+/* True when the devices that routes may choose have changed in what outputs without interface must
+ * know of them. */
+static bool routes_look(struct relay *r)
+{
+	bool before = r->routes_segment;
+
+	r->routes_segment = true;
+	for (const struct netif *ni = netif_next(r->netifs, NULL); ni;
+	     ni = netif_next(r->netifs, ni))
+		if (ni->is_up && !ni->is_loopback && !ni->has_qdisc && !ni->has_udp_gso)
+			r->routes_segment = false;
+	return r->routes_segment != before;
+}
+
 void relay_resolve_interface(struct relay *r, const char *name, bool is_input_too)
 {
+	bool new_routes = routes_look(r);
+
 	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
-		if (rule_names(live->rule, name) || strcmp(live->rule->interface, name) == 0)
+		if (rule_names(live->rule, name) || strcmp(live->rule->interface, name) == 0 ||
+		    (new_routes && rule_names(live->rule, "")))
 			resolve_live(r, live,
 				     is_input_too && strcmp(live->rule->interface, name) == 0);
 }
@@ -483,6 +500,8 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 	struct transaction t = { 0 };
 	int err = transaction_stage(r, &t, next, all_again, d);
 
+	if (!r->n_live) /* else changes come by relay_resolve_interface */
+		routes_look(r);
 	if (!err) {
 		transaction_find_removed(r, &t, next);
 		transaction_note(r, &t, changes);

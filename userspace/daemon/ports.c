@@ -51,6 +51,10 @@ bool port_view_of(const void *relay, const char *name, struct port_view *out)
 	const struct relay *r = relay;
 	const struct netif *ni = netif_by_name(r->netifs, name);
 
+	if (!name[0]) {
+		*out = (struct port_view){ .has_udp_gso = r->routes_segment };
+		return true;
+	}
 	if (!ni)
 		return false;
 	*out = (struct port_view){

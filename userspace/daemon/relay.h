@@ -185,6 +185,7 @@ struct relay {
 	struct egress_socket *sockets;
 	uint32_t n_sockets;
 	unsigned n_claims;
+	bool routes_segment; /* no device here segments in software without a queue */
 	uint32_t generation;
 	struct loop_timer *tick; /* once a second */
 	struct mtime started, next_stats;

@@ -54,12 +54,13 @@ static void resolve_group(const struct rule_output *spec, const struct port_view
 
 /* A unicast copy takes the kernel's routes and neighbours. */
 static void resolve_unicast(const struct rule *rule, const struct rule_output *spec,
-			    struct resolved_output *o)
+			    const struct port_view *port, struct resolved_output *o)
 {
 	bool keeps = spec->source_policy == SOURCE_PRESERVE;
 
 	o->wire.kind = keeps || rule->protocol != IPPROTO_UDP ? EGRESS_RAW : EGRESS_UDP;
-	o->wire.can_segment = o->wire.kind == EGRESS_UDP;
+	/* by routes: a device that segments in software could refuse a part, and who would know */
+	o->wire.can_segment = o->wire.kind == EGRESS_UDP && (port->ifindex || port->has_udp_gso);
 	if (spec->source_policy == SOURCE_LITERAL)
 		o->literal = spec->source;
 }
@@ -85,7 +86,7 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 			   uint8_t multicast_ttl, port_find_fn find, const void *arg,
 			   struct resolved_output *o)
 {
-	struct port_view port = { .mtu = 0, .is_up = true }; /* where the kernel chooses the way */
+	struct port_view way, port = { .is_up = true, .has_udp_gso = true };
 
 	*o = (struct resolved_output){ .state = RESOLVE_ACTIVE };
 	resolve_policies(rule, spec, multicast_ttl, o);
@@ -93,6 +94,8 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 		output_fail(o, RESOLVE_UNRESOLVED, spec->interface, "does not exist yet");
 		return;
 	}
+	if (!spec->interface[0] && find(arg, "", &way))
+		port.has_udp_gso = way.has_udp_gso;
 	o->ifindex = port.ifindex;
 	o->wire.mtu = (uint16_t)(port.mtu > UINT16_MAX ? UINT16_MAX : port.mtu);
 	o->wire.is_up = port.is_up;
@@ -102,7 +105,7 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 	if (ip4_is_multicast((struct ip4){ o->wire.group }))
 		resolve_group(spec, &port, o);
 	else
-		resolve_unicast(rule, spec, o);
+		resolve_unicast(rule, spec, &port, o);
 }
 
 static void resolve_input(const struct rule *rule, port_find_fn find, const void *arg,

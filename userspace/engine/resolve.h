@@ -17,7 +17,10 @@ struct port_view {
 	struct ip4 address; /* primary, 0 = none */
 };
 
-/* Looks a name up; false when there is no such interface. */
+/*
+ * Looks a name up; false when there is no such interface. "" is the way that the kernel's routes
+ * choose: of that only has_udp_gso is looked at, true when no device there segments in software.
+ */
 typedef bool (*port_find_fn)(const void *arg, const char *name, struct port_view *out);
 
 enum resolve_state { RESOLVE_ACTIVE, RESOLVE_UNRESOLVED, RESOLVE_FAILED };
