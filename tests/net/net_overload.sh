@@ -9,7 +9,7 @@
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
 seconds=${SECONDS_OF_LOAD:-1} loads=${LOADS:-live:100 live:1400 super:1400}
-topologies=${TOPOLOGIES:-chain_3hop tree_fanout diamond converge funnel high_fanout_50}
+topologies=${TOPOLOGIES:-chain_3hop tree_fanout diamond converge funnel routed high_fanout_50}
 out='o1, ttl: 8'
 
 # load NODE[:RELAY:IN]… : sources on these nodes, all at once. A relay without an XDP program needs
@@ -182,6 +182,39 @@ over_funnel() {
 	check_loss 1 src1 src2
 }
 
+# Two workers send by routes, to the same device; with and without naming it.
+over_routed() {
+	local i in='group: "198.18.10.2", port: 5001'
+	relay a "$(rule in1 '{ address: "198.18.10.2" }')" \
+		"$(rule in2 '{ interface: "o1", address: "198.18.10.2" }')"
+	relay b "$(match=$in rule in0 "$out, group: \"239.1.1.1\"")"
+	sink rx1
+	load src1:a:in1 src2:a:in2
+	check_books a b
+	for i in 1 2; do
+		check_source "src$i" a "in$i"
+	done
+	check_relay a 1 in1 in2
+	check_routed
+	check_relay b 1 in0
+	check_sink b o1 rx1
+	check_loss 1 src1 src2
+}
+
+# What b saw of what a sent by routes. Where the device counts, refused copies of the output that
+# names it are in the device's counter only; those of the other are refused one by one, and named.
+check_routed() {
+	local named left dropped
+	named=$(stat a '[.rules[].outputs[] | select(.interface == "") | .drops.device] | add')
+	left=$(stat a '[.rules[].outputs[].sent] | add')
+	dropped=$(device a o1 tx.dropped)
+	echo "# ${label}refused by a's device: $dropped, of which named: $named"
+	if [ "$(stat a 'any(outputs("o1")[]; .device_counts_drops)')" = true ]; then
+		left=$((left - dropped + named))
+	fi
+	check_equal "all that left a by routes came to b" "$(stat b 'seen("in0")')" "$left"
+}
+
 over_high_fanout_50() {
 	local i list=()
 	for ((i = 1; i <= 50; i++)); do
@@ -201,7 +234,7 @@ over_high_fanout_50() {
 
 overload() {
 	local outer=$label kind size load file=$topology
-	[ "$topology" != funnel ] || file=$tmp/funnel.topo
+	[[ $topology != @(funnel|routed) ]] || file=$tmp/funnel.topo
 	for load in $loads; do
 		kind=${load%:*} size=${load#*:} label="$outer$kind, $size B: "
 		tb_up "$file"
