@@ -105,9 +105,6 @@ each 2 link src{i}:s0,198.{net}.1/24,multicast relay:in{i},198.{net}.2/24
 each 2 link relay:o{i},198.18.10{i}.1/24 rx{i}:r0,198.18.10{i}.2/24
 END
 tb_up "$tmp/frames.topo"
-# A neighbour that is not known yet queues a few datagrams only, and drops the rest uncounted by us.
-on relay ip neigh replace "$routed" dev o2 nud permanent \
-	lladdr "$(on rx2 cat /sys/class/net/r0/address)"
 on relay ethtool -K o1 tx off >"$tmp/ethtool.log"
 on relay ethtool -K o2 tx off >>"$tmp/ethtool.log"
 for_each_datapath frames
