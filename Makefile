@@ -84,6 +84,7 @@ edge.src += userspace/edge/loop.c
 edge.src += userspace/edge/membership.c
 edge.src += userspace/edge/netif.c
 edge.src += userspace/edge/notify.c
+edge.src += userspace/edge/offload.c
 edge.src += userspace/edge/sandbox.c
 edge.src += userspace/edge/spawn.c
 edge.src += userspace/edge/statefile.c
@@ -116,6 +117,7 @@ daemon.src += userspace/daemon/commands.c
 daemon.src += userspace/daemon/commands_config.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
+daemon.src += userspace/daemon/request.c
 daemon.src += userspace/daemon/rows.c
 daemon.src += userspace/daemon/settle.c
 daemon.src += userspace/daemon/show.c
@@ -164,7 +166,7 @@ bins := $(addprefix $(B)/bin/,mcrd mcrctl mcrgen mcrsink)
 all: $(bins) $(B)/lib/libmcr.a ## build everything (MODE=…, V=1 shows commands)
 
 $(B)/bin/mcrd: $(call obj,$(mcrd.src))
-$(B)/bin/mcrd: libs = -lbpf -luring -lmnl -lcjson -lcap-ng -lseccomp
+$(B)/bin/mcrd: libs = -lbpf -luring -lmnl -lcjson -lcap-ng -lseccomp -lpthread
 $(B)/bin/mcrctl: $(call obj,$(ctl.src) $(base.src)) $(B)/lib/libmcr.a
 $(B)/bin/mcrctl: libs = -lcjson -lm
 $(B)/bin/mcrgen: $(call obj,$(mcrgen.src) $(base.src))
@@ -235,6 +237,8 @@ unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/loo
 	userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c
+unit.offload := userspace/edge/offload.c userspace/edge/loop.c
+unit_libs.offload := -lpthread
 unit.payload :=
 unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
 unit.rows := userspace/daemon/rows.c userspace/base/diag.c

@@ -585,60 +585,29 @@ static cJSON *reply_error(const struct json5_doc *doc, const struct json5_node *
 	return reply;
 }
 
-static cJSON *answer(struct relay *r, struct json5_doc *doc, const char *line, size_t len,
-		     const struct ctl_peer *peer)
+cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer)
 {
-	struct request q = { .doc = doc, .peer = peer };
+	struct request q = { .doc = &parsed->doc, .peer = peer, .parsed = parsed };
 	struct diag d = { 0 };
 	cJSON *reply;
-	int err = json5_parse(doc, line, len, &d);
+	int err;
 
-	if (err)
-		return reply_error(doc, NULL, &d);
-	q.root = json5_root(doc);
+	if (parsed->err)
+		return reply_error(q.doc, NULL, &parsed->d);
+	q.root = json5_root(q.doc);
 	if (q.root->type != JSON5_OBJECT) {
 		diag_set(&d, -EINVAL, E_PROTO, "", "a request is an object, not %s",
 			 json5_type_name((enum json5_type)q.root->type));
-		return reply_error(doc, NULL, &d);
+		return reply_error(q.doc, NULL, &d);
 	}
 	reply = cJSON_CreateObject();
 	cJSON_AddStringToObject(reply, "status", "ok");
-	reply_id(doc, q.root, reply);
+	reply_id(q.doc, q.root, reply);
 	err = dispatch(r, &q, reply, &d);
 	if (!err)
 		return reply;
 	cJSON_Delete(reply);
 	if (err == -ENOMEM && !d.what[0])
 		diag_set(&d, err, E_LIMIT, "", "out of memory");
-	return reply_error(doc, q.root, &d);
-}
-
-void commands_line(void *relay, struct mtime now, struct ctl_client *c, const char *line,
-		   size_t len)
-{
-	struct json5_doc doc = {
-		.cap_nodes = json5_nodes_bound(line, len),
-		.cap_strings = json5_strings_needed(len),
-	};
-	cJSON *reply = NULL;
-	char *text = NULL;
-
-	(void)now;
-	doc.nodes = calloc(doc.cap_nodes, sizeof(*doc.nodes));
-	doc.strings = malloc(doc.cap_strings);
-	if (doc.nodes && doc.strings)
-		reply = answer(relay, &doc, line, len, ctlsock_peer(c));
-	if (reply)
-		text = cJSON_PrintUnformatted(reply);
-	if (text)
-		ctlsock_reply(c, text, strlen(text));
-	else
-		ctlsock_reply(c,
-			      "{\"status\":\"error\",\"error_code\":\"E_LIMIT\","
-			      "\"message\":\"out of memory\"}",
-			      67);
-	free(text);
-	cJSON_Delete(reply);
-	free(doc.nodes);
-	free(doc.strings);
+	return reply_error(q.doc, q.root, &d);
 }

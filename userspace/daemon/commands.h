@@ -1,13 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Between commands.c, which reads requests and finds their verbs, and the files with more verbs. */
+/*
+ * Between request.c, which takes requests in, commands.c, which finds their verbs, and the files
+ * with more verbs.
+ */
 #pragma once
 
 #include "daemon/relay.h"
+
+/* A request's line, taken apart; and when that was made beforehand, the configuration in it. */
+struct parsed {
+	struct json5_doc doc;
+	int err; /* of the line */
+	struct diag d;
+	bool has_config;
+	int config_err;
+	struct diag config_d;
+	struct config *config;
+};
 
 struct request {
 	const struct json5_doc *doc;
 	const struct json5_node *root;
 	const struct ctl_peer *peer;
+	struct parsed *parsed;
 	bool dry_run;
 };
 
@@ -22,7 +37,11 @@ int commands_change(struct relay *r, const struct request *q, struct config *nex
 /* Checks a whole set of rules against each other. */
 int commands_check_ruleset(const struct config *cfg, struct diag *d);
 
+/* commands.c. The reply, NULL when there is no memory for it. */
+cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer);
+
 /* commands_config.c */
+void commands_read_config(struct parsed *parsed);
 int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_check_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_load_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);

@@ -33,9 +33,30 @@ static int param_config(const struct request *q, struct config **out, struct dia
 
 	if (err)
 		return err;
+	if (q->parsed->has_config) {
+		*out = q->parsed->config;
+		q->parsed->config = NULL;
+		*d = q->parsed->config_d;
+		return q->parsed->config_err;
+	}
 	if (v)
 		return config_read_value(out, q->doc, v, "config", d);
 	return config_read(out, json5_text(q->doc, t), t->text_len, d);
+}
+
+/* Reads the configuration of a request, if it has one, ahead of its verb. Touches nothing else. */
+void commands_read_config(struct parsed *parsed)
+{
+	struct request q = { .doc = &parsed->doc, .parsed = parsed };
+	struct diag d = { 0 };
+
+	if (parsed->err)
+		return;
+	q.root = json5_root(q.doc);
+	if (q.root->type != JSON5_OBJECT || param_config_given(&q, &d))
+		return;
+	parsed->config_err = param_config(&q, &parsed->config, &parsed->config_d);
+	parsed->has_config = true;
 }
 
 /* Makes a path within the configuration one within the request. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -404,12 +405,12 @@ static int relay_listen(struct relay *r, struct diag *d)
 	const char *group = r->config->control_group[0] ? r->config->control_group : NULL;
 	struct ctlsock_limits readers = ctlsock_defaults;
 	int err = ctlsock_open(&r->ctl, r->loop, r->paths.socket, 0660, group, false,
-			       &ctlsock_defaults, commands_line, r, d);
+			       &ctlsock_defaults, requests_line, r, d);
 
 	readers.request_bytes = 64 << 10;
 	if (!err)
 		err = ctlsock_open(&r->ctl_ro, r->loop, r->paths.socket_ro, 0666, NULL, true,
-				   &readers, commands_line, r, d);
+				   &readers, requests_line, r, d);
 	return err;
 }
 
@@ -440,6 +441,7 @@ static int relay_restore(struct relay *r, const struct options *o, struct config
 
 static void relay_close(struct relay *r)
 {
+	requests_drop(r);
 	ctlsock_close(r->ctl);
 	ctlsock_close(r->ctl_ro);
 	if (r->plane)
@@ -480,6 +482,8 @@ static int relay_run(struct relay *r, const struct options *o, struct config *st
 		err = relay_listen(r, d);
 	if (!err)
 		err = sandbox_main(d);
+	if (!err) /* not before: each thread has capabilities of its own */
+		err = offload_new(&r->offload, r->loop);
 	if (err)
 		return err;
 	relay_persist(r);
@@ -543,6 +547,9 @@ int main(int argc, char **argv)
 		return status;
 	log_set_json(o.log_json);
 	log_set_ident("mcrd");
+	/* what a large request took goes back to the system: by default the bounds grow with use */
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	mallopt(M_ARENA_MAX, 1);
 	signal(SIGPIPE, SIG_IGN);
 	if (o.role && strcmp(o.role, "worker") == 0)
 		return worker_main();

@@ -19,11 +19,13 @@
 #include "edge/loop.h"
 #include "edge/membership.h"
 #include "edge/netif.h"
+#include "edge/offload.h"
 #include "edge/spawn.h"
 #include "engine/resolve.h"
 #include "mcr/worker.h"
 #include "plane/plane.h"
 
+struct job;
 struct relay;
 struct port;
 
@@ -173,7 +175,9 @@ struct relay {
 	struct plane *plane;
 	struct membership *joins;
 	struct ctlsock *ctl, *ctl_ro;
-	struct config *config; /* running */
+	struct offload *offload;
+	struct job *jobs, *present_job; /* large requests: those that wait, and the one under way */
+	struct config *config;		/* running */
 	struct port ports[MCR_MAX_IFACES];
 	struct ip4 locals[MCR_MAX_LOCAL]; /* this host's addresses, as the loop guard has them */
 	unsigned n_locals;
@@ -274,6 +278,7 @@ cJSON *show_trace(const struct live_rule *live);
 cJSON *show_log(uint64_t since);
 void show_status(struct relay *r, cJSON *reply);
 
-/* commands.c */
-void commands_line(void *relay, struct mtime now, struct ctl_client *c, const char *line,
+/* request.c */
+void requests_line(void *relay, struct mtime now, struct ctl_client *c, const char *line,
 		   size_t len);
+void requests_drop(struct relay *r);

@@ -24,10 +24,11 @@
 #define ACCEPTS_PER_TURN  32
 #define ACCEPT_PAUSE_MS	  1000
 #define DRAIN_MS	  1000
-#define READ_PER_TURN	  (256u << 10)
-#define TURN_MS		  4	      /* of one turn of the loop that requests may take */
-#define LARGE_REQUEST	  (64u << 10) /* waits until no small one does … */
-#define LARGE_PATIENCE_MS 200	      /* … or for so long */
+#define READ_PER_TURN	  (64u << 10)
+#define TURN_MS		  4	       /* of one turn of the loop that clients may take */
+#define LARGE_REQUEST	  (64u << 10)  /* waits until no small one does … */
+#define LARGE_PATIENCE_MS 200	       /* … or for so long */
+#define UNREAD_MOST	  (256u << 10) /* of replies, before the next request is looked at */
 #define BUFFER_FIRST	  4096u
 #define BUFFER_FREE	  (32u << 10)  /* a buffer up to this size does not count */
 #define BUFFER_LARGE	  (256u << 10) /* giving one back is worth a trim of the heap */
@@ -37,7 +38,6 @@ const struct ctlsock_limits ctlsock_defaults = {
 	.backlog_bytes = 16u << 20,
 	.clients = 256,
 	.clients_per_uid = 64,
-	.requests_per_turn = 25,
 	.request_ms = 5000,
 	.idle_ms = 60000,
 	.total_bytes = 64u << 20,
@@ -57,6 +57,7 @@ struct ctl_client {
 	struct buffer in, out;
 	size_t scanned;	    /* in.bytes[start…scanned) has no newline */
 	uint64_t place;	    /* in the queue of those whose request waits */
+	uint64_t ticket;    /* of a request that is held, 0 = none */
 	struct mtime since; /* of what the deadline counts from */
 	struct loop_timer *deadline;
 	bool has_line;	     /* a whole request waits for its turn */
@@ -77,10 +78,11 @@ struct ctlsock {
 	ino_t ino;
 	struct loop_timer *accept_timer, *turn_timer;
 	struct ctl_client *clients, *dead;
-	uint64_t places; /* given out */
+	uint64_t places, tickets; /* given out */
 	struct mtime last_large;
-	size_t held;	/* bytes that count against total_bytes */
-	unsigned depth; /* callbacks of ours on the stack */
+	struct mtime turn; /* the last one in which a client was heard */
+	size_t held;	   /* bytes that count against total_bytes */
+	unsigned depth;	   /* callbacks of ours on the stack */
 	struct ctlsock_counters counters;
 };
 
@@ -174,12 +176,18 @@ static void ctlsock_enter(struct ctlsock *s)
 /* Ends a callback: frees what was dropped meanwhile. `s` itself may be gone afterwards. */
 static void ctlsock_leave(struct ctlsock *s)
 {
+	struct ctl_client **at = &s->dead;
+
 	if (--s->depth)
 		return;
-	while (s->dead) {
-		struct ctl_client *c = s->dead;
+	while (*at) {
+		struct ctl_client *c = *at;
 
-		s->dead = c->prev;
+		if (c->ticket) { /* somebody reads its line */
+			at = &c->prev;
+			continue;
+		}
+		*at = c->prev;
 		buffer_release(s, &c->in);
 		free(c);
 	}
@@ -259,6 +267,12 @@ const struct ctl_peer *ctlsock_peer(const struct ctl_client *c)
 	return &c->peer;
 }
 
+uint64_t ctlsock_hold(struct ctl_client *c)
+{
+	c->ticket = ++c->s->tickets;
+	return c->ticket;
+}
+
 static int refusal_format(char *buf, size_t cap, enum diag_code code, const char *sentence)
 {
 	return snprintf(buf, cap, "{\"status\":\"error\",\"error_code\":\"%s\",\"message\":\"%s\"}",
@@ -311,18 +325,34 @@ static void client_too_large(struct ctl_client *c)
 	client_refuse(c, E_TOO_LARGE, sentence);
 }
 
+/* Whether its next request may be carried out: not while it leaves the replies it has unread. */
+static bool client_is_ready(const struct ctl_client *c)
+{
+	return c->has_line && !c->ticket && buffer_len(&c->out) < UNREAD_MOST;
+}
+
 /* Whether this turn of the loop has time for another request; what is left waits in the queue. */
 static bool ctlsock_has_time(const struct ctlsock *s)
 {
 	return mtime_before(loop_clock(), mtime_add(loop_now(s->loop), mtime_ms(TURN_MS)));
 }
 
-/* Carries out up to `most` requests while there is time; has_line tells whether more wait. */
-static void client_run_requests(struct ctl_client *c, struct mtime now, unsigned most)
+/* The request is done with: the next one, if there is one. */
+static void client_next_request(struct ctl_client *c, struct mtime now)
+{
+	c->in.start += c->scanned + 1;
+	c->scanned = 0;
+	c->since = now;
+	c->place = ++c->s->places;
+	client_scan(c);
+}
+
+/* Carries out one request, if there is one; has_line tells whether more wait. */
+static void client_run_request(struct ctl_client *c, struct mtime now)
 {
 	struct ctlsock *s = c->s;
 
-	for (unsigned n = 0; c->has_line && n < most && (!n || ctlsock_has_time(s)); n++) {
+	if (client_is_ready(c)) {
 		char *line = c->in.bytes + c->in.start;
 		size_t len = c->scanned;
 
@@ -333,13 +363,9 @@ static void client_run_requests(struct ctl_client *c, struct mtime now, unsigned
 		line[len] = '\0';
 		s->counters.requests++;
 		s->fn(s->arg, now, c, line, len);
-		if (c->is_dead || s->is_closing)
+		if (c->is_dead || s->is_closing || c->ticket)
 			return;
-		c->in.start += len + 1;
-		c->scanned = 0;
-		c->since = now;
-		c->place = ++s->places;
-		client_scan(c);
+		client_next_request(c, now);
 	}
 	if (!buffer_len(&c->in))
 		buffer_release(s, &c->in);
@@ -354,7 +380,7 @@ static void client_settle(struct ctl_client *c)
 
 	if (c->is_dead || s->is_closing)
 		return;
-	if (c->has_line)
+	if (client_is_ready(c))
 		loop_timer_set(s->turn_timer, loop_now(s->loop));
 	if (c->is_half_closed && !c->has_line && !buffer_len(&c->out)) {
 		client_drop(c); /* a request without its newline is not one */
@@ -412,16 +438,37 @@ static void client_drain(struct ctl_client *c)
 		client_drop(c);
 }
 
+/* Who has waited longest with a small or with a large request; NULL when nobody waits. */
+static struct ctl_client *ctlsock_first(const struct ctlsock *s, bool is_large)
+{
+	struct ctl_client *first = NULL;
+
+	for (struct ctl_client *c = s->clients; c; c = c->next)
+		if (client_is_ready(c) && (c->scanned > LARGE_REQUEST) == is_large &&
+		    (!first || c->place < first->place))
+			first = c;
+	return first;
+}
+
 static void client_on_events(void *arg, struct mtime now, uint32_t events)
 {
 	struct ctl_client *c = arg;
 	struct ctlsock *s = c->s;
 
+	/* Somebody is heard in each turn. The others are told of again, after those who were not.
+	 */
+	if (s->turn.us == now.us && !ctlsock_has_time(s))
+		return;
+	s->turn = now;
 	ctlsock_enter(s);
 	if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && !client_flush(c))
 		goto out;
 	if (c->is_draining) {
 		client_drain(c);
+		goto out;
+	}
+	if (c->ticket && events & (EPOLLERR | EPOLLHUP)) {
+		client_drop(c); /* nobody is there to be answered */
 		goto out;
 	}
 	/* The requests of a client whose turn is over are for the turn timer. */
@@ -430,24 +477,12 @@ static void client_on_events(void *arg, struct mtime now, uint32_t events)
 			goto out;
 		client_scan(c);
 		c->place = ++s->places;
-		if (!c->has_line || (c->scanned <= LARGE_REQUEST && ctlsock_has_time(s)))
-			client_run_requests(c, now, s->limits.requests_per_turn);
+		if (!c->has_line || (c->scanned <= LARGE_REQUEST && ctlsock_first(s, false) == c))
+			client_run_request(c, now);
 	}
 	client_settle(c);
 out:
 	ctlsock_leave(s);
-}
-
-/* Who has waited longest with a small or with a large request; NULL when nobody waits. */
-static struct ctl_client *ctlsock_first(const struct ctlsock *s, bool is_large)
-{
-	struct ctl_client *first = NULL;
-
-	for (struct ctl_client *c = s->clients; c; c = c->next)
-		if (c->has_line && (c->scanned > LARGE_REQUEST) == is_large &&
-		    (!first || c->place < first->place))
-			first = c;
-	return first;
 }
 
 /*
@@ -464,18 +499,55 @@ static void ctlsock_on_turn(void *arg, struct mtime now)
 	ctlsock_enter(s);
 	while (!s->is_closing && (!has_run || ctlsock_has_time(s)) &&
 	       (c = ctlsock_first(s, false))) {
-		client_run_requests(c, now, 1);
+		client_run_request(c, now);
 		client_settle(c);
 		has_run = true;
 	}
 	c = s->is_closing ? NULL : ctlsock_first(s, true);
 	if (c && (mtime_before(patience, now) || !ctlsock_first(s, false))) {
-		client_run_requests(c, now, 1);
+		client_run_request(c, now);
 		client_settle(c);
 		s->last_large = loop_clock();
 	}
 	if (!s->is_closing && (ctlsock_first(s, false) || ctlsock_first(s, true)))
 		loop_timer_set(s->turn_timer, loop_now(s->loop));
+	ctlsock_leave(s);
+}
+
+static struct ctl_client *ctlsock_find(const struct ctlsock *s, uint64_t ticket)
+{
+	struct ctl_client *c = s->clients;
+
+	while (c && c->ticket != ticket)
+		c = c->next;
+	return c;
+}
+
+bool ctlsock_is_awaited(const struct ctlsock *s, uint64_t ticket)
+{
+	return ctlsock_find(s, ticket) != NULL;
+}
+
+void ctlsock_answer(struct ctlsock *s, uint64_t ticket, const char *text, size_t len)
+{
+	struct ctl_client *c = ctlsock_find(s, ticket), *dead = s->dead;
+
+	while (dead && dead->ticket != ticket)
+		dead = dead->prev;
+	ctlsock_enter(s);
+	if (dead)
+		dead->ticket = 0; /* freed below */
+	if (c) {
+		c->ticket = 0;
+		if (text)
+			ctlsock_reply(c, text, len);
+		if (!c->is_dead) {
+			client_next_request(c, loop_now(s->loop));
+			if (!buffer_len(&c->in))
+				buffer_release(s, &c->in);
+			client_settle(c);
+		}
+	}
 	ctlsock_leave(s);
 }
 
@@ -622,6 +694,8 @@ static void ctlsock_on_connect(void *arg, struct mtime now, uint32_t events)
 	struct ctlsock *s = arg;
 
 	for (int i = 0; i < ACCEPTS_PER_TURN && s->is_accepting; i++) {
+		if (i && !ctlsock_has_time(s))
+			return;
 		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0)
