@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# 200 clients of the control socket are idle, slow, half closed, send garbage and huge lines, hang
+# up in the middle of replies or never read them. Others get their Ping answered within 50 ms all
+# the time, the relay loses nothing, and the memory that it took is given back.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+# shellcheck source=tests/lib/control.sh
+. "$root/tests/lib/control.sh"
+
+seconds=${SECONDS_OF_FLOOD:-8}
+slower=1 kept_kb=1024
+if [ "${MODE:-release}" != release ]; then # sanitizers take time, and keep what was freed
+	slower=20 kept_kb=1000000
+fi
+
+# A number that flood has printed behind this word.
+flood_value() {
+	awk -v word="$1" '$1 == "pings" { for (i = 1; i < NF; i++) if ($i == word) print $(i + 1) }' "$tmp/flood"
+}
+
+# The daemon is as large and has as many descriptors as before, or nearly.
+is_small_again() {
+	[ "$(rss_kb "$1")" -le $(($2 + kept_kb)) ] && [ "$(fd_count "$1")" -eq "$3" ]
+}
+
+# check_flood NAME : of what is in $tmp/flood. A ping may take 50 ms, and besides what this machine
+# takes for a process that only sends a byte back: for the connection, the request and the reply.
+check_flood() {
+	local most echo
+	most=$(flood_value max_us) echo=$(flood_value echo_max_us)
+	grep '^kind' "$tmp/flood" | awk '{ printf "# %s: %d connections, %d ended, %d refused\n", $2, $4, $6, $8 }'
+	grep '^pings' "$tmp/flood" | sed 's/^/# /'
+	check_equal "$1: every ping is answered" "$(flood_value failed)" 0
+	check_between "$1: there were many pings" "$(flood_value pings)" $((100 / slower)) 1000000
+	check_between "$1: each within 50 ms (us)" "$most" 1 $((slower * 50000 + 3 * echo))
+}
+
+flooded() {
+	local main rss fds
+	cat >"$tmp/relay.json5" <<-END
+		{ stats_interval: 0, rules: [ { id: "a", datapath: "$DATAPATH",
+		  input: { interface: "in0", group: "239.1.1.1", port: 5001 },
+		  outputs: [ { interface: "o1" }, { interface: "o2" } ] } ] }
+	END
+	start_mcrd relay "$tmp/relay.json5" --ignore-state || return
+	main=${mcrd_pid[relay]}
+	check_equal "runs on $DATAPATH" "$(datapath_of relay)" "$DATAPATH"
+	rss=$(rss_kb "$main") fds=$(fd_count "$main")
+	start_sink rx1 a --interface r0 --group 239.1.1.1 --port 5001
+	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate 20000 --size 200
+	"$helper/flood" "$tmp/relay.sock" 200 "$seconds" >"$tmp/flood" 2>&1
+	end_gen g
+	check_flood "200 bad clients"
+	wait_for 20 is_small_again "$main" "$rss" "$fds"
+	echo "# RSS $rss kB before, $(rss_kb "$main") kB after; descriptors $fds before, $(fd_count "$main") after"
+	check "memory and descriptors are given back" is_small_again "$main" "$rss" "$fds"
+	wait_at_rest relay
+	end_sink a
+	check_equal "the stream lost nothing" "$(sink_value a unique) $(sink_value a duplicated)" "$(gen_offered g) 0"
+	stop_mcrd relay
+}
+
+# Strangers may use the read-only socket, a limited number of times each.
+strangers() {
+	start_mcrd relay "$tmp/relay.json5" --ignore-state || return
+	chmod 755 "$tmp"
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		"$helper/flood" "$tmp/relay-ro.sock" 200 3 >"$tmp/flood.strangers" 2>&1 &
+	all_pids+=("$!")
+	"$helper/flood" "$tmp/relay.sock" 0 3 >"$tmp/flood" 2>&1
+	wait "$!"
+	check_flood "200 strangers at the read-only socket"
+	check_between "most of them are refused" \
+		"$(awk '$1 == "kind" { n += $4 - $8 } END { print n }' "$tmp/flood.strangers")" 1 100000
+	stop_mcrd relay
+}
+
+tb_up demo
+for_each_datapath flooded
+strangers
+finish
