@@ -57,7 +57,8 @@ end_gaps() {
 
 # nth PERCENT <NUMBERS : a percentile, in hundredths of a percent the largest
 nth() {
-	sort -n | awk -v p="$1" '{ v[NR] = $1 } END { n = int((NR * p + 99) / 100); print NR ? v[n < 1 ? 1 : n] : 0 }'
+	sort -n | awk -v p="$1" '{ v[NR] = $1 }
+		END { n = int((NR * p + 99) / 100); print NR ? v[n < 1 ? 1 : n] : 0 }'
 }
 
 # --- the daemon ----------------------------------------------------------------------------------
@@ -69,7 +70,8 @@ stats() {
 
 # True when the books hold and nothing moves.
 is_at_rest() {
-	ctl "$1" --output json check | jq -es '.[0] | .holds and all(.identities[]; .note == "" and .left.value == .right.value)'
+	ctl "$1" --output json check | jq -es '.[0] |
+		.holds and all(.identities[]; .note == "" and .left.value == .right.value)'
 }
 
 wait_at_rest() {
@@ -82,7 +84,8 @@ worker_pids() {
 
 # The datapath that the rules of NODE really run on: one word, or several.
 datapath_of() {
-	ctl "$1" --output json list | jq -r '[.rules[] | select(.state == "active") | .datapath_effective] | unique | join(" ")'
+	ctl "$1" --output json list |
+		jq -r '[.rules[] | select(.state == "active") | .datapath_effective] | unique | join(" ")'
 }
 
 # --- what a process holds ------------------------------------------------------------------------

@@ -15,13 +15,16 @@ requests() {
 	function output(i) {
 		if (i % 5 == 0) return "{\"interface\":\"o3\"}"
 		if (i % 5 == 1) return "{\"interface\":\"o2\",\"group\":\"239.200.0.1\",\"port\":" 1000 + i "}"
-		if (i % 5 == 2) return "{\"address\":\"198.18.3.2\",\"port\":" 1000 + i ",\"source\":\"198.18.77." i % 250 "\"}"
+		if (i % 5 == 2) return "{\"address\":\"198.18.3.2\"," \
+			"\"port\":" 1000 + i ",\"source\":\"198.18.77." i % 250 "\"}"
 		if (i % 5 == 3) return "{\"interface\":\"gone" i % 7 "\"}"
 		return "{\"interface\":\"o1\",\"source\":\"preserve\",\"ttl\":\"decrement\"}"
 	}
 	function add(i,   input) {
-		input = i % 3 ? "\"input_group\":\"239.100." int(i / 250) "." i % 250 "\"" : "\"input_group\":\"239.1.1.1\",\"input_source\":\"198.18.55.55\""
-		printf "{\"command\":\"AddRule\",\"rule_id\":\"c%d\",\"input_interface\":\"in0\",%s,\"input_port\":%d,\"datapath\":\"%s\",\"outputs\":[%s]}\n", \
+		input = i % 3 ? "\"input_group\":\"239.100." int(i / 250) "." i % 250 "\"" : \
+			"\"input_group\":\"239.1.1.1\",\"input_source\":\"198.18.55.55\""
+		printf "{\"command\":\"AddRule\",\"rule_id\":\"c%d\",\"input_interface\":\"in0\",%s," \
+			"\"input_port\":%d,\"datapath\":\"%s\",\"outputs\":[%s]}\n", \
 			i, input, 10000 + i, datapath, output(i)
 	}
 	function remove(i) { printf "{\"command\":\"RemoveRule\",\"rule_id\":\"c%d\"}\n", i }

@@ -76,7 +76,8 @@ check_saved() {
 	before=$(kernel_side)$(running)
 	check "config save" ctl relay config save --file "$tmp/saved.json5"
 	check_equal "loading what was saved changes nothing" \
-		"$(ctl relay --output json config load --file "$tmp/saved.json5" --replace | jq -c '[.status, .changes]')" \
+		"$(ctl relay --output json config load --file "$tmp/saved.json5" --replace |
+			jq -c '[.status, .changes]')" \
 		'["ok",[]]'
 	check "config save" ctl relay config save --file "$tmp/again.json5"
 	check "the same bytes" cmp "$tmp/saved.json5" "$tmp/again.json5"
@@ -101,7 +102,8 @@ random_config() {
 	}
 	BEGIN {
 		srand(7)
-		print "{ multicast_ttl: 7, worker_grace: 1, stats_interval: 0, pinning: { in0: [1, 0], gone0: [0] }, rules: ["
+		print "{ multicast_ttl: 7, worker_grace: 1, stats_interval: 0,"
+		print "pinning: { in0: [1, 0], gone0: [0] }, rules: ["
 		for (i = 0; i < n; i++) {
 			printf "{ %s input: { interface: \"%s\", group: \"%s\"", \
 				dice(3) ? sprintf("name: \"%s %d\",", pick("tv öst \\\"q\\\" \\\\ €"), i) : \

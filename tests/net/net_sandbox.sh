@@ -22,7 +22,8 @@ check_process() {
 	check_equal "worker $pid: no groups" "$(status_of "$pid" Groups | tr -d ' ')" ""
 	check "worker $pid: not root" test "$(status_of "$pid" Uid | cut -d ' ' -f 1)" != 0
 	check_equal "worker $pid: one user" "$(status_of "$pid" Uid | tr ' ' '\n' | sort -u | wc -l)" 1
-	check_equal "worker $pid: no core dumps" "$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
+	check_equal "worker $pid: no core dumps" \
+		"$(awk '/^Max core file size/ { print $5, $6 }' "/proc/$pid/limits")" "0 0"
 	check_fails "worker $pid: not to be traced by its own user" \
 		setpriv --reuid="$(status_of "$pid" Uid | cut -d ' ' -f 1)" --clear-groups \
 		cat "/proc/$pid/environ"
@@ -71,7 +72,8 @@ sandbox() {
 		tries=$((tries + 1))
 	done
 	tail -n 1 "$tmp/inject" | sed "s/^/# $tries times: /"
-	check_equal "worker $pid: every forbidden call is refused" "$(grep -v '^refused' "$tmp/inject" | grep -v ' calls refused$')" ""
+	check_equal "worker $pid: every forbidden call is refused" \
+		"$(grep -v '^refused' "$tmp/inject" | grep -v ' calls refused$')" ""
 	check_between "tried again and again" "$tries" 10 100000
 	wait_gen g
 	sent=$(gen_offered g)
