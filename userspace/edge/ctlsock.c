@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "edge/buffer.h"
 
 #define ROOT_EXTRA	  4
 #define LISTEN_BACKLOG	  128
@@ -29,9 +30,6 @@
 #define LARGE_REQUEST	  (64u << 10)  /* waits until no small one does … */
 #define LARGE_PATIENCE_MS 200	       /* … or for so long */
 #define UNREAD_MOST	  (256u << 10) /* of replies, before the next request is looked at */
-#define BUFFER_FIRST	  4096u
-#define BUFFER_FREE	  (32u << 10)  /* a buffer up to this size does not count */
-#define BUFFER_LARGE	  (256u << 10) /* giving one back is worth a trim of the heap */
 
 const struct ctlsock_limits ctlsock_defaults = {
 	.request_bytes = 8u << 20,
@@ -41,11 +39,6 @@ const struct ctlsock_limits ctlsock_defaults = {
 	.request_ms = 5000,
 	.idle_ms = 60000,
 	.total_bytes = 64u << 20,
-};
-
-struct buffer {
-	char *bytes;
-	size_t start, end, cap; /* content is bytes[start…end) */
 };
 
 struct ctl_client {
@@ -89,59 +82,13 @@ struct ctlsock {
 static void client_arm(struct ctl_client *c);
 static void ctlsock_free(struct ctlsock *s);
 
-/* --- buffers ---------------------------------------------------------------------------------- */
-
-static size_t buffer_len(const struct buffer *b)
-{
-	return b->end - b->start;
-}
-
-static size_t buffer_counted(size_t cap)
-{
-	return cap > BUFFER_FREE ? cap : 0;
-}
-
-static void buffer_release(struct ctlsock *s, struct buffer *b)
-{
-	s->held -= buffer_counted(b->cap);
-	free(b->bytes);
-	/* The allocator would keep it for ever in case another large request comes. */
-	if (b->cap >= BUFFER_LARGE)
-		malloc_trim(0);
-	*b = (struct buffer){ 0 };
-}
-
-/* Makes room for `more` bytes behind the content: moves it to the front, then grows. */
-static int buffer_reserve(struct ctlsock *s, struct buffer *b, size_t more, uid_t uid)
-{
-	size_t len = buffer_len(b), cap = b->cap ? b->cap : BUFFER_FIRST;
-	size_t bound = uid ? s->limits.total_bytes : 2 * s->limits.total_bytes;
-	size_t held = s->held - buffer_counted(b->cap);
-	char *bytes;
-
-	if (b->cap - b->end >= more && b->bytes)
-		return 0;
-	if (b->start) {
-		memmove(b->bytes, b->bytes + b->start, len);
-		b->start = 0;
-		b->end = len;
-	}
-	while (cap - len < more)
-		cap *= 2;
-	if (cap == b->cap)
-		return 0;
-	if (buffer_counted(cap) && held + cap > bound)
-		return -ENOBUFS;
-	bytes = realloc(b->bytes, cap);
-	if (!bytes)
-		return -ENOMEM;
-	s->held = held + buffer_counted(cap);
-	b->bytes = bytes;
-	b->cap = cap;
-	return 0;
-}
-
 /* --- the life of a client --------------------------------------------------------------------- */
+
+/* Bytes that the buffers of all clients may hold before this one's may not grow any more. */
+static size_t client_bound(const struct ctl_client *c)
+{
+	return c->peer.uid ? c->s->limits.total_bytes : 2 * c->s->limits.total_bytes;
+}
 
 /* Ends the connection now; the memory goes when no callback can hold the pointer any more. */
 static void client_drop(struct ctl_client *c)
@@ -155,7 +102,7 @@ static void client_drop(struct ctl_client *c)
 	close(c->fd);
 	loop_timer_free(c->deadline);
 	c->deadline = NULL;
-	buffer_release(s, &c->out);
+	buffer_release(&s->held, &c->out);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -188,7 +135,7 @@ static void ctlsock_leave(struct ctlsock *s)
 			continue;
 		}
 		*at = c->prev;
-		buffer_release(s, &c->in);
+		buffer_release(&s->held, &c->in);
 		free(c);
 	}
 	if (s->is_closing)
@@ -228,7 +175,7 @@ static bool client_flush(struct ctl_client *c)
 		c->out.start += (size_t)n;
 		c->since = loop_now(s->loop);
 	}
-	buffer_release(s, &c->out);
+	buffer_release(&s->held, &c->out);
 	/* The other side reads until the end; what it still sends is drained, lest its
 	 * connection is reset before it has read why. */
 	if (c->is_draining)
@@ -245,7 +192,7 @@ void ctlsock_reply(struct ctl_client *c, const char *text, size_t len)
 	ctlsock_enter(s);
 	if (len >= s->limits.backlog_bytes ||
 	    buffer_len(&c->out) + len >= s->limits.backlog_bytes ||
-	    buffer_reserve(s, &c->out, len + 1, c->peer.uid)) {
+	    buffer_reserve(&s->held, client_bound(c), &c->out, len + 1)) {
 		s->counters.backlog_dropped++;
 		client_drop(c);
 	} else {
@@ -285,7 +232,7 @@ static void client_refuse(struct ctl_client *c, enum diag_code code, const char 
 	char text[256];
 	int len = refusal_format(text, sizeof(text), code, sentence);
 
-	buffer_release(c->s, &c->in);
+	buffer_release(&c->s->held, &c->in);
 	c->scanned = 0;
 	c->has_line = false;
 	ctlsock_reply(c, text, (size_t)len);
@@ -368,7 +315,7 @@ static void client_run_request(struct ctl_client *c, struct mtime now)
 		client_next_request(c, now);
 	}
 	if (!buffer_len(&c->in))
-		buffer_release(s, &c->in);
+		buffer_release(&s->held, &c->in);
 	else if (!c->has_line && buffer_len(&c->in) > s->limits.request_bytes)
 		client_too_large(c);
 }
@@ -402,7 +349,7 @@ static bool client_read(struct ctl_client *c, struct mtime now)
 
 		if (buffer_len(&c->in) > s->limits.request_bytes)
 			return true; /* found too large or complete by the caller */
-		if (buffer_reserve(s, &c->in, 1, c->peer.uid)) {
+		if (buffer_reserve(&s->held, client_bound(c), &c->in, 1)) {
 			s->counters.refused_limit++;
 			client_refuse(c, E_BUSY, "too many large requests at a time");
 			return false;
@@ -544,7 +491,7 @@ void ctlsock_answer(struct ctlsock *s, uint64_t ticket, const char *text, size_t
 		if (!c->is_dead) {
 			client_next_request(c, loop_now(s->loop));
 			if (!buffer_len(&c->in))
-				buffer_release(s, &c->in);
+				buffer_release(&s->held, &c->in);
 			client_settle(c);
 		}
 	}
