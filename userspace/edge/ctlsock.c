@@ -26,7 +26,7 @@
 #define ACCEPT_PAUSE_MS	  1000
 #define DRAIN_MS	  1000
 #define READ_PER_TURN	  (64u << 10)
-#define TURN_MS		  4	       /* of one turn of the loop that clients may take */
+#define TURN_MS		  2	       /* of one turn of the loop that clients may take */
 #define LARGE_REQUEST	  (64u << 10)  /* waits until no small one does … */
 #define LARGE_PATIENCE_MS 200	       /* … or for so long */
 #define UNREAD_MOST	  (256u << 10) /* of replies, before the next request is looked at */
