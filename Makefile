@@ -221,7 +221,8 @@ unit.client := userspace/ctl/client.c
 unit.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
 	userspace/base/json5.c
 unit_libs.config := -lcjson
-unit.ctlsock := userspace/edge/buffer.c userspace/edge/ctlsock.c userspace/edge/loop.c userspace/base/diag.c
+unit.ctlsock := userspace/edge/buffer.c userspace/edge/ctlsock.c userspace/edge/loop.c \
+	userspace/base/diag.c
 unit.diag := userspace/base/diag.c
 unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/worker/frame.c \
 	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c
