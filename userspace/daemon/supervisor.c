@@ -396,7 +396,10 @@ static int64_t worker_pause(struct worker *w, bool was_killed, struct mtime now)
 	bool lived = w->status == WORKER_RUNNING &&
 		     mtime_before(mtime_add(w->ready, mtime_ms(BACKOFF_RESET_MS)), now);
 
-	if (was_killed && w->status == WORKER_RUNNING)
+	/* one that is not ready in time is killed by us */
+	bool had_time = mtime_before(mtime_add(w->started, mtime_ms(READY_MS)), now);
+
+	if (was_killed && (w->status == WORKER_RUNNING || !had_time))
 		return BACKOFF_MIN_MS; /* somebody's deed, not its own fault */
 	if (lived || mtime_before(mtime_add(w->window, mtime_ms(CRASH_WINDOW_MS)), now)) {
 		w->crashes = 0;
