@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "daemon/commands.h"
 
 #define AT_ONCE (64u << 10) /* bytes of a request that are not worth the detour */
+#define LARGE	(1u << 20)  /* memory that is mapped by itself */
 
 struct job {
 	struct relay *relay;
@@ -23,12 +25,35 @@ struct job {
 	struct job *next;
 };
 
+/* Zeroed, or NULL. */
+static void *memory_get(size_t size)
+{
+	void *p;
+
+	if (size < LARGE)
+		return calloc(1, size);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Piece by piece, because the kernel lets nobody else change the address space meanwhile. */
+static void memory_give(void *p, size_t size)
+{
+	if (!p || size < LARGE) {
+		free(p);
+		return;
+	}
+	for (size_t at = 0; at < size; at += LARGE)
+		madvise((char *)p + at, size - at < LARGE ? size - at : LARGE, MADV_DONTNEED);
+	munmap(p, size);
+}
+
 static void parse(struct parsed *p, const char *line, size_t len)
 {
 	p->doc.cap_nodes = json5_nodes_bound(line, len);
 	p->doc.cap_strings = json5_strings_needed(len);
-	p->doc.nodes = calloc(p->doc.cap_nodes, sizeof(*p->doc.nodes));
-	p->doc.strings = malloc(p->doc.cap_strings);
+	p->doc.nodes = memory_get(p->doc.cap_nodes * sizeof(*p->doc.nodes));
+	p->doc.strings = memory_get(p->doc.cap_strings);
 	if (p->doc.nodes && p->doc.strings)
 		p->err = json5_parse(&p->doc, line, len, &p->d);
 	else
@@ -38,8 +63,8 @@ static void parse(struct parsed *p, const char *line, size_t len)
 static void parsed_free(struct parsed *p)
 {
 	config_free(p->config);
-	free(p->doc.nodes);
-	free(p->doc.strings);
+	memory_give(p->doc.nodes, p->doc.cap_nodes * sizeof(*p->doc.nodes));
+	memory_give(p->doc.strings, p->doc.cap_strings);
 	*p = (struct parsed){ .err = 0 };
 }
 

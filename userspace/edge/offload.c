@@ -7,10 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
-
-#define BACKGROUND_NICE 10
 
 struct offload {
 	struct loop *loop;
@@ -31,7 +28,6 @@ static void *offload_run(void *arg)
 	struct offload *o = arg;
 	const uint64_t one = 1;
 
-	setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE); /* of this thread */
 	pthread_mutex_lock(&o->mutex);
 	for (;;) {
 		while (!o->has_work && !o->is_ending)

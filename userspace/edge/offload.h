@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One thread beside the loop, for work that takes long and touches nothing but its argument. It
- * takes no signals, and has the capabilities that are left when it is made.
+ * takes no signals, and has the capabilities that are left when it is made. It has the priority of
+ * the loop: it holds locks of the address space at times, and the loop must not wait for somebody
+ * who is not let run.
  */
 #pragma once
 
