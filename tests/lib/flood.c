@@ -4,10 +4,10 @@
  * one asks for a Ping again and again, in turn over its own connection and over a fresh one, and
  * measures how long it waits.
  *	flood SOCKET CLIENTS SECONDS [PINGED-SOCKET]
- * prints how many connections each kind made, lost and had refused, and how long pings took. A
- * process that does nothing but send back a byte is asked as often: how long that takes at most is
- * what the machine itself keeps everybody waiting. All clients are gone when it ends. Fails when a
- * ping failed or nobody pinged.
+ * prints how many connections each kind made, lost and had refused, and how long pings took: as
+ * the client saw it, and without the time that the daemon or the client was ready to run and the
+ * machine let others run. All clients are gone when it ends. Fails when a ping failed or nobody
+ * pinged.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -30,7 +29,6 @@
 
 #define CLIENTS_MAX 256
 #define PINGS_MAX   100000
-#define DAEMON_NICE -10
 #define HUGE_BYTES  (9u << 20) /* more than a request may have */
 #define HEAVY_BYTES (7u << 20) /* nearly as much as a request may have, and all of it JSON */
 #define STATS	    "{\"command\":\"GetStats\"}\n"
@@ -74,10 +72,8 @@ static volatile sig_atomic_t is_ended;
 static struct {
 	int64_t us[PINGS_MAX];
 	unsigned n, failed;
-	int64_t echo_us; /* the longest */
+	int64_t net_us; /* the longest, without waiting for a processor */
 } pings;
-
-static int echo_fd;
 
 static int64_t now_us(void)
 {
@@ -273,6 +269,29 @@ static void flood(struct client *clients, unsigned n, int64_t until)
 /* --- the good one ------------------------------------------------------------------------------
  */
 
+/* How long a process has been ready to run, but not running, in its life. */
+static int64_t delay_us(int schedstat)
+{
+	char text[128] = "";
+	long long run_ns, delay_ns = 0;
+
+	if (pread(schedstat, text, sizeof(text) - 1, 0) <= 0 ||
+	    sscanf(text, "%lld %lld", &run_ns, &delay_ns) != 2)
+		return 0;
+	return delay_ns / 1000;
+}
+
+static int daemon_schedstat(const struct mcr_client *c)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+	char path[64];
+
+	getsockopt(mcr_client_fd(c), SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", peer.pid);
+	return open(path, O_RDONLY);
+}
+
 /* One ping over `c`, or over a fresh connection. −1 when it failed. */
 static int64_t ping_once(struct mcr_client *c)
 {
@@ -294,43 +313,26 @@ static int64_t ping_once(struct mcr_client *c)
 	return -1;
 }
 
-/* The process that sends bytes back, with the priority that the daemon asks for. */
-static void echo_start(void)
+static void ping_count(struct mcr_client *c, int daemon, int self)
 {
-	int pair[2];
-	char byte;
+	int64_t delay = delay_us(daemon) + delay_us(self);
+	int64_t us = ping_once(c);
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		exit(2);
-	if (fork() == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		setpriority(PRIO_PROCESS, 0, DAEMON_NICE);
-		close(pair[0]);
-		while (read(pair[1], &byte, 1) == 1 && write(pair[1], &byte, 1) == 1)
-			;
-		_exit(0);
+	if (us < 0) {
+		pings.failed++;
+		return;
 	}
-	close(pair[1]);
-	echo_fd = pair[0];
+	delay = delay_us(daemon) + delay_us(self) - delay;
+	pings.us[pings.n++] = us;
+	if (us - delay > pings.net_us)
+		pings.net_us = us - delay;
 }
 
-static void echo_once(void)
-{
-	int64_t start = now_us();
-	char byte = 0;
-
-	if (write(echo_fd, &byte, 1) != 1 || read(echo_fd, &byte, 1) != 1)
-		exit(2);
-	start = now_us() - start;
-	if (start > pings.echo_us)
-		pings.echo_us = start;
-}
-
-/* Is not to wait for a processor: what is measured is how long the daemon takes. */
 static void *ping_all(void *arg)
 {
 	const struct timespec pause = { 0, 4000000 };
 	struct mcr_client *own = NULL;
+	int daemon, self = open("/proc/thread-self/schedstat", O_RDONLY);
 
 	(void)arg;
 	setpriority(PRIO_PROCESS, 0, -20);
@@ -338,14 +340,9 @@ static void *ping_all(void *arg)
 		pings.failed++;
 		return NULL;
 	}
+	daemon = daemon_schedstat(own);
 	while (!is_ended && pings.n < PINGS_MAX && !pings.failed) {
-		int64_t us = ping_once(pings.n % 2 ? own : NULL);
-
-		if (us < 0)
-			pings.failed++;
-		else
-			pings.us[pings.n++] = us;
-		echo_once();
+		ping_count(pings.n % 2 ? own : NULL, daemon, self);
 		nanosleep(&pause, NULL);
 	}
 	mcr_client_close(own);
@@ -367,10 +364,10 @@ static void report(void)
 	qsort(pings.us, pings.n, sizeof(pings.us[0]), compare_us);
 	printf("pings %u failed %u", pings.n, pings.failed);
 	if (pings.n)
-		printf(" p50_us %lld p99_us %lld max_us %lld echo_max_us %lld",
+		printf(" p50_us %lld p99_us %lld max_us %lld net_max_us %lld",
 		       (long long)pings.us[pings.n / 2],
 		       (long long)pings.us[(uint64_t)pings.n * 99 / 100],
-		       (long long)pings.us[pings.n - 1], (long long)pings.echo_us);
+		       (long long)pings.us[pings.n - 1], (long long)pings.net_us);
 	puts("");
 }
 
@@ -389,7 +386,6 @@ int main(int argc, char **argv)
 	socket_path = argv[1];
 	pinged_path = argc == 5 ? argv[4] : argv[1];
 	make_texts();
-	echo_start();
 	until = now_us() + (int64_t)(atof(argv[3]) * 1e6);
 	for (unsigned i = 0; i < n; i++)
 		clients[i] = (struct client){ .kind = kinds_of_20[i % 20], .fd = -1 };
