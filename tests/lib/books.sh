@@ -84,15 +84,6 @@ stop_all() {
 	done
 }
 
-# Nothing moves, and both sides of every identity are equal; but for the buffers, of which the
-# kernel may keep some at hand.
-is_at_rest() {
-	ctl "$1" --output json check >"$tmp/check.$1.json" &&
-		jq -e '.holds and ([.identities[] | select(.note != "" or
-			(.id != 5 and .left.value != .right.value))] == [])' \
-			<"$tmp/check.$1.json" >/dev/null
-}
-
 # check_books NODE… : each closes its own books exactly, once it is at rest. Leaves its counters in
 # $tmp/stats.NODE.json.
 check_books() {
@@ -225,6 +216,7 @@ declare -A capture_pid=()
 
 # start_capture NODE NAME IF [FILTER…] : tcpdump in the background, capturing on return
 start_capture() {
+	rm -f "$tmp/$2.tcpdump" # of a capture of the same name before
 	ip netns exec "$tb_prefix-$1" tcpdump -Z root -n -U --immediate-mode -B 65536 -i "$3" \
 		-w "$tmp/$2.pcap" "${@:4}" 2>"$tmp/$2.tcpdump" &
 	capture_pid[$2]=$!

@@ -68,12 +68,6 @@ stats() {
 	ctl "$1" --output json stats | jq -r "${2:-.}"
 }
 
-# True when the books hold and nothing moves.
-is_at_rest() {
-	ctl "$1" --output json check | jq -es '.[0] |
-		.holds and all(.identities[]; .note == "" and .left.value == .right.value)'
-}
-
 wait_at_rest() {
 	wait_for 10 is_at_rest "$1" || not_ok "the books of $1 hold at rest" "$(ctl "$1" check)"
 }

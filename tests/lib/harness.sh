@@ -211,6 +211,15 @@ ctl() {
 	"$bin/mcrctl" --socket-path "$tmp/$1.sock" "${@:2}"
 }
 
+# Nothing moves, and both sides of every identity are equal; but for the buffers, of which the
+# kernel may keep some at hand. Leaves what was said in $tmp/check.NODE.json.
+is_at_rest() {
+	ctl "$1" --output json check >"$tmp/check.$1.json" &&
+		jq -es '.[0] | .holds and ([.identities[] | select(.note != "" or
+			(.id != 5 and .left.value != .right.value))] == [])' \
+			<"$tmp/check.$1.json" >/dev/null
+}
+
 # --- traffic -------------------------------------------------------------------------------------
 
 # start_sink NODE NAME OPTION… : mcrsink in the background, ready on return
