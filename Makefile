@@ -60,7 +60,7 @@ lang := -std=gnu11 -D_GNU_SOURCE -DMCR_VERSION='"$(VERSION)"' -fno-strict-aliasi
 	-ffile-prefix-map=$(CURDIR)=. -Iinclude -Iuserspace -I$(B)
 cflags = $(lang) $(warn) $(cflags.$(MODE)) $(CPPFLAGS) $(CFLAGS)
 ldflags = $(ldflags.$(MODE)) $(LDFLAGS)
-bpf_flags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Iinclude \
+bpf_flags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Iinclude \
 	-idirafter /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
 
 # --- components: every source is listed, so that a stray file does not ship --------------------
@@ -73,6 +73,7 @@ base.src += userspace/base/diag.c
 base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 
+engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -83,6 +84,7 @@ edge.src += userspace/edge/lock.c
 edge.src += userspace/edge/log.c
 edge.src += userspace/edge/loop.c
 edge.src += userspace/edge/membership.c
+edge.src += userspace/edge/netdev.c
 edge.src += userspace/edge/netif.c
 edge.src += userspace/edge/notify.c
 edge.src += userspace/edge/offload.c
@@ -90,9 +92,11 @@ edge.src += userspace/edge/sandbox.c
 edge.src += userspace/edge/spawn.c
 edge.src += userspace/edge/statefile.c
 
+plane.src += userspace/plane/plane_inherit.c
 plane.src += userspace/plane/plane_link.c
 plane.src += userspace/plane/plane_load.c
 plane.src += userspace/plane/plane_rules.c
+plane.src += userspace/plane/plane_sets.c
 plane.src += userspace/plane/plane_stats.c
 
 worker.src += userspace/worker/batch.c
@@ -116,6 +120,7 @@ daemon.src += userspace/daemon/accounting.c
 daemon.src += userspace/daemon/apply.c
 daemon.src += userspace/daemon/commands.c
 daemon.src += userspace/daemon/commands_config.c
+daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
@@ -235,7 +240,8 @@ unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/base/ip4.c
-unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/loop.c \
+unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/netdev.c \
+	userspace/edge/loop.c \
 	userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c

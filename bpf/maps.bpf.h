@@ -66,3 +66,46 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } xsks SEC(".maps");
+
+/* Lists of output interfaces, each a DEVMAP; rules with the same outputs share one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MCR_MAX_SETS);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_DEVMAP);
+			__uint(max_entries, MCR_MAX_OUTPUTS);
+			__uint(key_size, 4);
+			__uint(value_size, 8); /* struct bpf_devmap_val */
+		});
+} egress_sets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MCR_MAX_OUTPUT_ROWS);
+	__type(key, struct mcr_rewrite_key);
+	__type(value, struct mcr_rewrite);
+} rewrites SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MCR_MAX_OUTPUT_ROWS);
+	__type(key, __u32);
+	__type(value, struct mcr_output_stats);
+} output_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 4 * MCR_MAX_IFACES);
+	__type(key, struct mcr_xmit_key);
+	__type(value, struct mcr_xmit_stats);
+} xmit_stats SEC(".maps");
+
+/* Main alone writes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MCR_MAX_IFACES);
+	__type(key, __u32);
+	__type(value, struct mcr_folded);
+} folded SEC(".maps");

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * The classifier at its two places: as XDP program, where frames for AF_XDP workers leave the
- * kernel's path, and as filter of a worker's packet socket, which sees what XDP has passed. Both
- * give each frame exactly one verdict and count it once.
+ * kernel's path and those of rules on `xdp` are replicated, and as filter of a worker's packet
+ * socket, which sees what XDP has passed. Both give each frame exactly one verdict and count it
+ * once. Behind it, the program that rewrites a copy on its way out, and the one that counts what
+ * interfaces did with copies.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
 #include <stdbool.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 #include "mcr/abi.h"
 #include "mcr/classify.h"
+#include "mcr/rewrite.h"
 #include "maps.bpf.h"
+#include "sums.bpf.h"
 
 /* One frame on its way through a program. */
 struct frame {
@@ -109,6 +115,33 @@ static __always_inline __u32 classify(struct frame *f)
 	return bpf_map_lookup_elem(&local_addrs, &addr) ? MCR_V_loop : MCR_V__COUNT;
 }
 
+static __always_inline __u32 payload_bytes(const struct mcr_flow *flow)
+{
+	return flow->ip_len - sizeof(struct iphdr) -
+	       (flow->protocol == IPPROTO_UDP ? sizeof(struct udphdr) : 0);
+}
+
+/*
+ * How many flows there are side by side: those met for the first time in a window of so many
+ * frames, by a bit for each. From it main tells whether a worker would find runs to send.
+ */
+static __always_inline void count_flow(struct mcr_rule_stats *stats, const struct mcr_flow *flow,
+				       __u64 packets)
+{
+	__u32 hash = (flow->source ^ flow->group * 0x85ebca6bu) * 0x9e3779b1u;
+	__u64 bit;
+
+	hash = (hash ^ ((__u32)flow->sport << 16 | flow->dport)) * 0x9e3779b1u;
+	bit = 1ull << (hash >> 26);
+	hash = hash >> 24 & (MCR_FLOW_WINDOW / 64 - 1);
+	if (packets % MCR_FLOW_WINDOW == 0)
+		__builtin_memset(stats->window, 0, sizeof(stats->window));
+	if (stats->window[hash] & bit)
+		return;
+	stats->window[hash] |= bit;
+	stats->flows++;
+}
+
 /* Adds to the rule what became of the frame; to_packet waits for the packet stage to say it. */
 static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 {
@@ -118,14 +151,22 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 	if (!stats)
 		return;
 	stats->last_seen_ns = bpf_ktime_get_coarse_ns();
-	if (verdict == MCR_V_to_worker) {
+	if (verdict == MCR_V_replicated) {
+		count_flow(stats, &f->flow, stats->packets + stats->replicated);
+		stats->replicated++;
+		stats->replicated_bytes += payload_bytes(&f->flow);
+	} else if (verdict == MCR_V_to_worker) {
+		count_flow(stats, &f->flow, stats->packets + stats->replicated);
 		stats->packets += f->units;
-		stats->bytes += f->flow.ip_len - sizeof(struct iphdr) -
-				(f->flow.protocol == IPPROTO_UDP ? sizeof(struct udphdr) : 0);
+		stats->bytes += payload_bytes(&f->flow);
 	} else if (verdict == MCR_V_ttl) {
 		stats->ttl += f->units;
 	} else if (verdict == MCR_V_loop) {
 		stats->loop += f->units;
+	} else if (verdict == MCR_V_checksum) {
+		stats->checksum++;
+	} else if (verdict == MCR_V_unfit) {
+		stats->unfit++;
 	} else if (verdict == MCR_V_no_worker &&
 		   (f->stage == MCR_STAGE_XDP || f->rule->datapath == MCR_DP_AFPACKET)) {
 		stats->no_worker += f->units; /* the packet stage sees those of AF_XDP again */
@@ -142,6 +183,31 @@ static __always_inline int finish(const struct frame *f, __u32 verdict)
 	if (f->rule)
 		count_rule(f, verdict);
 	return dropping >> verdict & 1 ? XDP_DROP : XDP_PASS;
+}
+
+/*
+ * The frame goes to all interfaces of the rule's egress set; on each, mcr_egress finds the rule in
+ * front of the frame. A frame in pieces cannot be copied by the kernel.
+ */
+static __always_inline int replicate(struct xdp_md *ctx, const struct frame *f)
+{
+	__u32 set = f->rule->egress_set, index = f->rule->rule;
+	void *outputs = bpf_map_lookup_elem(&egress_sets, &set), *data;
+	__u32 *meta;
+
+	if (!outputs || f->len > f->rule->max_frame || f->data + f->len > f->end)
+		return finish(f, MCR_V_unfit);
+	if (!sums_settle(ctx, &f->flow))
+		return finish(f, MCR_V_checksum);
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+		return finish(f, MCR_V_unfit);
+	meta = (void *)(long)ctx->data_meta;
+	data = (void *)(long)ctx->data;
+	if ((void *)(meta + 1) > data)
+		return finish(f, MCR_V_unfit);
+	*meta = index;
+	finish(f, MCR_V_replicated);
+	return bpf_redirect_map(outputs, 0, BPF_F_BROADCAST);
 }
 
 /* Takes frames in fragments (jumbo MTU); their headers must lie in the first, as drivers do it. */
@@ -164,6 +230,8 @@ int mcr_xdp(struct xdp_md *ctx)
 	verdict = classify(&f);
 	if (verdict != MCR_V__COUNT)
 		return finish(&f, verdict);
+	if (f.rule->datapath == MCR_DP_XDP)
+		return replicate(ctx, &f);
 	if (f.rule->datapath == MCR_DP_AFPACKET)
 		return finish(&f, MCR_V_to_packet);
 	xsk = f.slot * MCR_MAX_QUEUES + queue;
@@ -172,6 +240,91 @@ int mcr_xdp(struct xdp_md *ctx)
 	finish(&f, MCR_V_to_worker);
 	return XDP_REDIRECT;
 }
+
+/* --- copies on their way out -------------------------------------------------------------------
+ */
+
+/* Runs for each copy on its interface, behind replicate(). */
+SEC("xdp/devmap")
+int mcr_egress(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	void *end = (void *)(long)ctx->data_end;
+	struct mcr_ip *ip = (void *)(eth + 1);
+	struct mcr_udp *udp = (void *)(ip + 1);
+	__u32 *meta = (void *)(long)ctx->data_meta;
+	struct mcr_output_stats *stats;
+	struct mcr_rewrite_key key;
+	struct mcr_rewrite *to;
+
+	if ((void *)(meta + 1) > (void *)eth || (void *)(ip + 1) > end)
+		return XDP_DROP;
+	key = (struct mcr_rewrite_key){ *meta, ctx->egress_ifindex };
+	to = bpf_map_lookup_elem(&rewrites, &key);
+	if (!to)
+		return XDP_DROP;
+	stats = bpf_map_lookup_elem(&output_stats, &to->output);
+	if (!stats)
+		return XDP_DROP;
+	if (!mcr_rewrite_allows(ip, to)) {
+		stats->ttl++;
+		return XDP_DROP;
+	}
+	if (ip->h.protocol != IPPROTO_UDP)
+		udp = NULL;
+	else if ((void *)(udp + 1) > end)
+		return XDP_DROP;
+	stats->sent++;
+	stats->bytes += bpf_ntohs(ip->h.tot_len) - sizeof(*ip) - (udp ? sizeof(*udp) : 0);
+	mcr_rewrite_headers(eth, ip, udp, to);
+	return XDP_PASS;
+}
+
+/* As much of the kernel's own structures as is read here. */
+struct net {
+	__u64 net_cookie;
+} __attribute__((preserve_access_index));
+typedef struct {
+	struct net *net;
+} possible_net_t;
+struct net_device {
+	int ifindex;
+	possible_net_t nd_net;
+} __attribute__((preserve_access_index));
+
+const volatile __u64 our_net; /* cookie of our network namespace: others use our numbers, too */
+
+/* The kernel gave copies to an interface: this tells how many it took. */
+SEC("tp_btf/xdp_devmap_xmit")
+int BPF_PROG(mcr_xmit, const struct net_device *from, const struct net_device *to, int sent,
+	     int drops)
+{
+	static const struct mcr_xmit_stats none;
+	__u32 ifindex = from->ifindex;
+	struct mcr_xmit_stats *stats;
+	struct mcr_iface *iface;
+	struct mcr_xmit_key key;
+
+	if (from->nd_net.net->net_cookie != our_net)
+		return 0;
+	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
+	if (!iface)
+		return 0;
+	key = (struct mcr_xmit_key){ iface->slot, to->ifindex };
+	stats = bpf_map_lookup_elem(&xmit_stats, &key);
+	if (!stats) {
+		bpf_map_update_elem(&xmit_stats, &key, &none, BPF_NOEXIST);
+		stats = bpf_map_lookup_elem(&xmit_stats, &key);
+	}
+	if (stats) {
+		stats->sent += sent;
+		stats->dropped += drops;
+	}
+	return 0;
+}
+
+/* --- packet sockets ----------------------------------------------------------------------------
+ */
 
 /* How many datagrams a socket buffer holds: GRO or a sender's segmentation offload merge them. */
 static __always_inline __u32 segments(const struct __sk_buff *skb)

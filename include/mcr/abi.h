@@ -9,15 +9,18 @@
 #include <linux/types.h>
 
 #define MCR_ABI_MAGIC 0x4d435231u /* "MCR1" */
-#define MCR_ABI_MAJOR 1
+#define MCR_ABI_MAJOR 2
 #define MCR_ABI_MINOR 0
 
 #define MCR_MAX_IFACES 512   /* interface slots */
 #define MCR_MAX_QUEUES 64    /* receive queues served of one interface */
 #define MCR_MAX_RULES 32768  /* dense rule indices: twice the rules, so that all can change */
 #define MCR_MAX_OUTPUTS 64   /* of one rule */
+#define MCR_FLOW_WINDOW 256  /* frames over which the flows of a rule are counted */
 #define MCR_NAME_LEN 32      /* a rule's name in a dump, cut and NUL-terminated */
+#define MCR_MAX_OUTPUT_ROWS 65536 /* output slots of an instance */
 #define MCR_MAX_LOCAL 4096   /* addresses of this host, for the loop guard */
+#define MCR_MAX_SETS 4096    /* egress sets: different lists of output interfaces */
 
 /*
  * The verdicts: exactly one for each frame that the classifier sees. The first group goes on to
@@ -37,8 +40,11 @@
 	X(ttl, DROP, "arrived with TTL 1 or less")                                                 \
 	X(loop, DROP, "the source is one of this host's own addresses")                            \
 	X(wrong_iif, DROP, "a rule knows the flow, on another interface")                          \
+	X(checksum, DROP, "a checksum is wrong; workers look for themselves")                      \
+	X(unfit, DROP, "too long, or in pieces, for the kernel to replicate")                      \
 	X(to_worker, RELAY, "handed to a worker")                                                  \
-	X(to_packet, RELAY, "passed up to a worker's packet socket")
+	X(to_packet, RELAY, "passed up to a worker's packet socket")                               \
+	X(replicated, RELAY, "replicated in the kernel")
 
 enum mcr_verdict {
 #define X(name, action, text) MCR_V_##name,
@@ -50,7 +56,7 @@ enum mcr_verdict {
 /* Who looked: the XDP program, or the filter of a worker's packet socket (sees what XDP passed). */
 enum mcr_stage { MCR_STAGE_XDP, MCR_STAGE_PACKET, MCR_STAGE__COUNT };
 
-enum mcr_datapath { MCR_DP_AFXDP = 1, MCR_DP_AFPACKET = 2 };
+enum mcr_datapath { MCR_DP_AFXDP = 1, MCR_DP_AFPACKET, MCR_DP_XDP, MCR_DP__COUNT };
 
 /* Map `abi`, one element. */
 struct mcr_abi {
@@ -83,10 +89,32 @@ struct mcr_rule_key {
 struct mcr_rule {
 	__u32 rule;            /* dense index, < MCR_MAX_RULES: rule_stats[rule] */
 	__u32 generation;      /* of the transaction that wrote it */
+	__u32 egress_set;      /* datapath xdp: which of egress_sets; < MCR_MAX_SETS */
+	__u16 max_frame;       /* datapath xdp: bytes of the longest frame that all outputs take */
+	__u16 outputs;
 	__u8 datapath;         /* enum mcr_datapath; 0 in an entry with ifindex 0 */
 	__u8 accept_ttl1;
-	__u16 outputs;
+	__u16 pad;
 	char name[MCR_NAME_LEN];
+};
+
+/*
+ * Map `rewrites`: what becomes of a copy that leaves by an interface, for a rule that the kernel
+ * replicates. Such a rule has one output on an interface.
+ */
+struct mcr_rewrite_key {
+	__u32 rule, ifindex;
+};
+
+struct mcr_rewrite {
+	__u32 output;          /* dense index, < MCR_MAX_OUTPUT_ROWS: output_stats[output] */
+	__u32 slot;            /* of the interface that frames come in on */
+	__u8 dst_mac[6], src_mac[6];
+	__u8 group[4];
+	__u8 source[4];        /* 0.0.0.0 = keep */
+	__u16 port;            /* host order; 0 = keep */
+	__u8 ttl;              /* 0 = one less */
+	__s8 dscp;             /* -1 = keep */
 };
 
 /* Key of maps `destinations` and `local_addrs` (the loop guard's; its value is always 1). */
@@ -119,14 +147,47 @@ struct mcr_verdicts {
 /* Map `rule_stats`, per CPU: index = the rule's dense index. Both stages add here. */
 struct mcr_rule_stats {
 	__u64 packets, bytes;  /* matched and handed to a worker */
-	__u64 ttl, loop, no_worker;
+	__u64 replicated, replicated_bytes; /* … and replicated in the kernel */
+	__u64 ttl, loop, no_worker, checksum, unfit;
 	__u64 last_seen_ns;    /* CLOCK_MONOTONIC */
+	__u64 flows;           /* sum, over windows of MCR_FLOW_WINDOW frames, of flows in each */
+	__u64 window[MCR_FLOW_WINDOW / 64]; /* bits of the flows seen in the present window */
+};
+
+/* Map `output_stats`, per CPU: copies of a rule that the kernel replicates. */
+struct mcr_output_stats {
+	__u64 sent, bytes;     /* given to the interface; what it refuses is in `xmit_stats` */
+	__u64 ttl;             /* dropped: the TTL would have reached zero */
+};
+
+/*
+ * Map `folded`, by slot of the interface that frames came in on: what rows have counted that are
+ * used again since. With it, sums over rows go on over restarts.
+ */
+struct mcr_folded {
+	__u64 replicated, replicated_bytes;
+	__u64 due;             /* replicated × outputs */
+	__u64 sent, bytes, ttl;
+};
+
+/* Map `xmit_stats`, per CPU: what an interface did with the copies from a slot of `ifaces`. */
+struct mcr_xmit_key {
+	__u32 slot, ifindex;
+};
+
+struct mcr_xmit_stats {
+	__u64 sent;
+	__u64 dropped;         /* refused (its ring is full, it is down), or dropped for its TTL */
 };
 
 _Static_assert(sizeof(struct mcr_abi) == 48, "abi");
 _Static_assert(sizeof(struct mcr_iface) == 20, "abi");
 _Static_assert(sizeof(struct mcr_rule_key) == 16, "abi");
-_Static_assert(sizeof(struct mcr_rule) == 44, "abi");
+_Static_assert(sizeof(struct mcr_rule) == 52, "abi");
+_Static_assert(sizeof(struct mcr_rewrite) == 32, "abi");
 _Static_assert(sizeof(struct mcr_destination) == 8, "abi");
 _Static_assert(sizeof(struct mcr_verdicts) == 8 * (3 + MCR_V__COUNT), "abi");
-_Static_assert(sizeof(struct mcr_rule_stats) == 48, "abi");
+_Static_assert(sizeof(struct mcr_rule_stats) == 8 * (11 + MCR_FLOW_WINDOW / 64), "abi");
+_Static_assert(sizeof(struct mcr_output_stats) == 24, "abi");
+_Static_assert(sizeof(struct mcr_folded) == 48, "abi");
+_Static_assert(sizeof(struct mcr_xmit_stats) == 16, "abi");

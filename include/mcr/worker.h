@@ -23,7 +23,7 @@
 
 #define WORKER_QUEUES_MAX 16	/* ingress sockets of one worker */
 #define WORKER_CHUNK	  2048	/* bytes of a packet buffer; a longer frame takes several */
-#define WORKER_OUTPUTS	  65536 /* output slots of an instance */
+#define WORKER_OUTPUTS	  MCR_MAX_OUTPUT_ROWS
 
 /* Ring of a packet socket. A block holds the largest super-frame. The smaller, the more blocks:
  * each timeout closes one. A timer runs for each ring, which is too much for hundreds of them. */

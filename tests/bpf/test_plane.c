@@ -54,6 +54,11 @@ static void crash_attached(const char *name)
 	assert_int_equal(status, 0);
 }
 
+static bool none_in_use(const void *arg, uint32_t ifindex)
+{
+	return false;
+}
+
 static uint32_t program_on(const char *name)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -105,7 +110,9 @@ static void maps_are_pinned_while_open_and_gone_after(void **state)
 {
 	static const char *const names[] = { "abi",	   "ifaces",	   "rules",
 					     "rule_stats", "destinations", "local_addrs",
-					     "verdicts",   "xsks" };
+					     "verdicts",   "xsks",	   "egress_sets",
+					     "rewrites",   "output_stats", "xmit_stats",
+					     "folded",	   "xmit" };
 	struct mcr_abi abi;
 	uint32_t key = 0;
 	char path[128];
@@ -281,7 +288,7 @@ static void a_crash_leaves_a_link_that_is_taken_over_without_a_gap(void **state)
 	assert_int_equal(info.mode, PLANE_NATIVE);
 	assert_int_equal(pinned_link("v0"), link);
 	assert_int_equal(program_on("v0"), own_program(p));
-	plane_sweep(p);
+	plane_sweep(p, none_in_use, NULL);
 	assert_true(plane_is_attached(p, "v0", if_nametoindex("v0")));
 	plane_close(p);
 	assert_int_equal(program_on("v0"), 0);
@@ -312,7 +319,7 @@ static void what_nobody_claims_is_swept(void **state)
 
 	crash_attached("v0");
 	p = open_plane();
-	plane_sweep(p);
+	plane_sweep(p, none_in_use, NULL);
 	assert_int_equal(program_on("v0"), 0);
 	assert_int_equal(pinned_link("v0"), 0);
 	plane_close(p);
@@ -572,7 +579,7 @@ static void receive_segmented(bool with_xdp)
 		assert_int_equal(plane_verdicts(p, 2, MCR_STAGE_XDP, &v), 0);
 		assert_int_equal(v.to_packet, 20);
 	}
-	plane_rule_stats_clear(p, 9);
+	plane_rows_fold(p, 2, 9, NULL, 0);
 	assert_int_equal(plane_rule_stats(p, 9, &stats), 0);
 	assert_int_equal(stats.packets + stats.last_seen_ns, 0);
 	close(fd);

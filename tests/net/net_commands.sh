@@ -75,7 +75,7 @@ not_for_all=(AddRule DisableTrace DumpLogs EnableTrace GetTrace LoadConfig Remov
 questions() {
 	local command
 	fine Ping "" '.message == "0/0 workers ready" and .workers == 0 and .workers_ready == 0'
-	fine GetVersion "" '.protocol_version == 1 and .version != "" and .abi == "1.0"'
+	fine GetVersion "" '.protocol_version == 1 and .version != "" and .abi == "2.0"'
 	fine GetStatus "" '.instance == "relay" and .pid > 0 and .uptime_s >= 0 and
 		.version != "" and
 		.rules == {total: 0, active: 0, unresolved: 0, failed: 0} and .workers == 0 and
@@ -136,7 +136,7 @@ envelopes() {
 
 input="input_interface: 'in0', input_group: '239.1.1.1'"
 outputs="outputs: [{interface: 'o1'}]"
-tv="$input, input_port: 5001, name: 'tv', $outputs"
+tv="$input, input_port: 5001, name: 'tv', datapath: 'afxdp', $outputs"
 
 adding() {
 	fine AddRule "$tv, dry_run: true" '(has("persisted") | not) and (has("state") | not) and
@@ -172,7 +172,7 @@ bad_rules() {
 	bad_rule "input_protocol: 6" E_RANGE input_protocol
 	bad_rule "input_source: '239.1.1.1'" E_BAD_ADDR input_source
 	bad_rule "datapath: 'fast'" E_RANGE datapath
-	bad_rule "datapath: 'xdp'" E_UNSUPPORTED datapath
+	bad_rule "datapath: 'xpd'" E_RANGE datapath
 	bad_rule "accept_ttl1: 1" E_TYPE accept_ttl1
 	bad_rule "rule_id: 'a b'" E_RANGE rule_id
 	bad_rule "rule_id: ''" E_RANGE rule_id
@@ -210,7 +210,7 @@ telling() {
 	fine ListRules "" '.rules[0] == {rule_id: .rules[0].rule_id, name: "tv",
 		input_interface: "in0", input_group: "239.1.1.1", input_port: 5001,
 		input_protocol: 17, input_source: "", accept_ttl1: false, origin: "static",
-		state: "active", reason: "", datapath: "auto", datapath_effective: "afxdp",
+		state: "active", reason: "", datapath: "afxdp", datapath_effective: "afxdp",
 		datapath_reason: .rules[0].datapath_reason, outputs: [
 			{interface: "o1", group: "239.1.1.1", port: 5001, ttl: 7,
 			source: "interface", state: "active", reason: "", egress: "packet"}]}'
@@ -226,7 +226,7 @@ telling() {
 		(.explanation[0] | startswith("Ready")) and (.rule | .name == "tv" and
 		.packets_matched == 0 and .bytes_matched == 0 and .packets_per_second == 0 and
 		.bits_per_second == 0 and .last_seen_ms == -1 and
-		.drops == {ttl: 0, loop: 0, no_worker: 0} and (.outputs[0] |
+		.drops == {ttl: 0, loop: 0, no_worker: 0, checksum: 0, unfit: 0} and (.outputs[0] |
 			.due == 0 and .sent == 0 and .bytes == 0 and
 			.drops.full == 0 and .device_counts_drops == false))'
 	fine ShowRule "rule_id: 'all'" '.explanation[0] | startswith("Not forwarding: ")'
@@ -264,7 +264,7 @@ counters() {
 		.batches >= 0 and .wakeups >= 0)'
 	fine GetStats "" '[.interfaces[] | .name] == ["in0", "o1"] and (.interfaces[0] | .up and
 		.ifindex > 0 and .xdp_mode == "native" and .xdp_note == "" and .seen == 0 and
-		.bytes == 0 and (.verdicts | length) == 15 and .packet_socket == null and
+		.bytes == 0 and (.verdicts | length) == 18 and .packet_socket == null and .kernel == null and
 		(.device | keys) == ["rx_dropped", "rx_packets", "tx_dropped", "tx_packets"])'
 	fine GetStats "" '.interfaces[1] | .up and .xdp_mode == "none" and (has("seen") | not)'
 }

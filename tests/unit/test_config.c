@@ -259,9 +259,9 @@ static void sentences_say_what_would_do(void **state)
 			    "300 is not a TTL (1 to 255, or \"decrement\")");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: { } } ] }"),
 			    "an array of outputs is wanted here, not an object");
-	assert_string_equal(refusal("{ rules: [ { " INPUT ", datapath: 'xdp' } ] }"),
-			    "datapath \"xdp\" is not available in this version: take \"auto\", "
-			    "\"afxdp\" or \"afpacket\"");
+	assert_string_equal(
+		refusal("{ rules: [ { " INPUT ", datapath: 'xpd' } ] }"),
+		"\"xpd\" is not a datapath: \"auto\", \"xdp\", \"afxdp\" or \"afpacket\"");
 	assert_string_equal(refusal("{ rules: [ { name: 'tv', " INPUT
 				    ", outputs: [ { interface: 'a' } ] }, { " INPUT
 				    ", outputs: [ { interface: 'a' } ] } ] }"),
@@ -638,7 +638,7 @@ static const struct {
 	{ "{input_protocol: 6, " FLAT OUTPUTS "}", E_RANGE, "input_protocol", 18 },
 	{ "{input_protocol: 50, input_port: 5, " FLAT OUTPUTS "}", E_RANGE, "input_port", 34 },
 	{ "{input: {}, " FLAT OUTPUTS "}", E_UNKNOWN_KEY, "input", 9 },
-	{ "{datapath: 'xdp', " FLAT OUTPUTS "}", E_UNSUPPORTED, "datapath", 12 },
+	{ "{datapath: 'xpd', " FLAT OUTPUTS "}", E_RANGE, "datapath", 12 },
 	{ "{commands: 'AddRule', " FLAT OUTPUTS "}", E_UNKNOWN_KEY, "commands", 12 },
 };
 

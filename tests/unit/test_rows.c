@@ -23,7 +23,10 @@ static struct relay r;
 static struct port port;
 static struct worker workers[WORKERS];
 static struct mtime now;
-static uint8_t is_cleared[MCR_MAX_RULES];
+static uint8_t is_folded[MCR_MAX_RULES];    /* how often */
+static uint32_t unwritten[64], n_unwritten; /* interfaces of rewrites that were deleted */
+static const struct plane_legacy_rule *legacy;
+static unsigned n_legacy;
 static uint64_t seed;
 
 struct mtime loop_clock(void)
@@ -31,9 +34,32 @@ struct mtime loop_clock(void)
 	return now;
 }
 
-void plane_rule_stats_clear(struct plane *p, uint32_t rule)
+void plane_rows_fold(struct plane *p, uint32_t slot, uint32_t rule, const uint32_t *outputs,
+		     unsigned n_outputs)
 {
-	is_cleared[rule] = 1;
+	is_folded[rule]++;
+}
+
+void plane_rewrite_del(struct plane *p, uint32_t rule, uint32_t ifindex)
+{
+	unwritten[n_unwritten++ % 64] = ifindex;
+}
+
+bool plane_row_is_inherited(const struct plane *p, uint32_t rule)
+{
+	return n_legacy && rule == legacy->row;
+}
+
+bool plane_output_is_inherited(const struct plane *p, uint32_t output)
+{
+	return n_legacy && (output == legacy->output_rows[0] || output == legacy->output_rows[1]);
+}
+
+bool plane_legacy_next(struct plane *p, struct plane_legacy_rule *out)
+{
+	if (n_legacy)
+		*out = *legacy;
+	return n_legacy && n_legacy--;
 }
 
 /* By its contract in relay.h: adds one rule's rows up. */
@@ -49,6 +75,7 @@ static int setup(void **state)
 {
 	memset(&r, 0, sizeof(r));
 	memset(workers, 0, sizeof(workers));
+	n_legacy = 0;
 	now = mtime_ms(1000);
 	port.workers = workers;
 	for (int i = 0; i < WORKERS; i++) {
@@ -89,21 +116,19 @@ static void take(struct sample *s, uint16_t n_outputs)
 /* Everybody has put in force what was sent until now. */
 static void catch_up(void)
 {
-	now = mtime_add(now, mtime_ms(1));
+	now = mtime_add(now, mtime_ms(1000));
 	for (int i = 0; i < WORKERS; i++)
 		workers[i].caught_up = now;
 }
 
-static void rows_are_dense_distinct_and_clean(void **state)
+static void rows_are_dense_and_distinct(void **state)
 {
 	struct sample s[3];
 	uint8_t seen[WORKER_OUTPUTS] = { 0 };
 
 	for (int i = 0; i < 3; i++) {
-		is_cleared[i] = 0;
 		take(&s[i], 64);
 		assert_int_equal(s[i].live.row, i);
-		assert_int_equal(is_cleared[i], 1);
 		for (int o = 0; o < 64; o++)
 			assert_int_equal(seen[s[i].live.output_rows[o]]++, 0);
 	}
@@ -135,10 +160,11 @@ static void rows_wait_for_every_running_worker(void **state)
 	rows_cool(&r, &s.live);
 	rows_tick(&r);
 	assert_int_equal(r.rule_rows.n_free, free_rules - 1);
-	workers[0].caught_up = workers[1].caught_up = mtime_ms(2000);
+	now = mtime_ms(2000);
+	workers[0].caught_up = workers[1].caught_up = now;
 	rows_tick(&r);
 	assert_int_equal(r.rule_rows.n_free, free_rules - 1);
-	workers[2].caught_up = now; /* the very moment may have been before */
+	workers[2].caught_up = mtime_ms(1000); /* the very moment may have been before */
 	rows_tick(&r);
 	assert_int_equal(r.rule_rows.n_free, free_rules - 1);
 	workers[2].caught_up = mtime_ms(1001);
@@ -155,13 +181,72 @@ static void a_dead_worker_holds_nothing_up(void **state)
 
 	take(&s, 1);
 	rows_cool(&r, &s.live);
-	workers[0].caught_up = workers[2].caught_up = mtime_ms(2000);
+	now = mtime_ms(2000);
+	workers[0].caught_up = workers[2].caught_up = now;
 	workers[1].child.pid = 0;
 	rows_tick(&r);
 	assert_int_equal(r.rule_rows.n_free, free_rules);
 }
 
-static void rules_without_a_port_cool_at_once(void **state)
+/* A frame that the kernel has begun to replicate may still be on its way. */
+static void rows_wait_for_the_kernel(void **state)
+{
+	struct sample s;
+	uint32_t free_rules = r.rule_rows.n_free;
+
+	take(&s, 2);
+	s.live.rewritten[0] = 7;
+	memset(is_folded, 0, sizeof(is_folded));
+	n_unwritten = 0;
+	port.workers = NULL;
+	rows_cool(&r, &s.live);
+	rows_tick(&r);
+	assert_int_equal(n_unwritten, 0);
+	assert_int_equal(r.rule_rows.n_free, free_rules - 1);
+	now = mtime_ms(2000);
+	rows_tick(&r);
+	assert_int_equal(r.rule_rows.n_free, free_rules);
+	assert_int_equal(is_folded[s.live.row], 1);
+	assert_int_equal(n_unwritten, 1);
+	assert_int_equal(unwritten[0], 7);
+}
+
+static void inherited_rows_are_taken_until_they_are_folded(void **state)
+{
+	static const struct plane_legacy_rule old = {
+		.row = 1,
+		.slot = 0,
+		.n_outputs = 2,
+		.output_rows = { 0, 3 },
+		.ifindexes = { 5, 6 },
+	};
+	struct sample s;
+
+	rows_fini(&r);
+	memset(&r, 0, sizeof(r));
+	memset(is_folded, 0, sizeof(is_folded));
+	legacy = &old;
+	n_legacy = 1;
+	n_unwritten = 0;
+	assert_int_equal(rows_init(&r), 0);
+	assert_int_equal(r.rule_rows.n_free, MCR_MAX_RULES - 1);
+	assert_int_equal(r.output_rows.n_free, WORKER_OUTPUTS - 2);
+	take(&s, 3);
+	assert_int_equal(s.live.row, 0);
+	assert_int_equal(s.live.output_rows[0], 1);
+	assert_int_equal(s.live.output_rows[1], 2);
+	assert_int_equal(s.live.output_rows[2], 4);
+	rows_inherit(&r);
+	now = mtime_ms(2000);
+	rows_tick(&r);
+	assert_int_equal(is_folded[1], 1);
+	assert_int_equal(n_unwritten, 2);
+	assert_int_equal(r.rule_rows.n_free, MCR_MAX_RULES - 1);
+	assert_int_equal(r.output_rows.n_free, WORKER_OUTPUTS - 3);
+	rows_cool(&r, &s.live);
+}
+
+static void rules_without_a_port_cool_by_themselves(void **state)
 {
 	struct sample s;
 	uint32_t free_rules = r.rule_rows.n_free;
@@ -169,6 +254,7 @@ static void rules_without_a_port_cool_at_once(void **state)
 	take(&s, 3);
 	s.live.port = NULL;
 	rows_cool(&r, &s.live);
+	now = mtime_ms(2000);
 	rows_tick(&r);
 	assert_int_equal(r.rule_rows.n_free, free_rules);
 }
@@ -296,11 +382,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(rows_are_dense_distinct_and_clean),
+		T(rows_are_dense_and_distinct),
 		T(a_rule_without_outputs_has_a_row),
 		T(rows_wait_for_every_running_worker),
 		T(a_dead_worker_holds_nothing_up),
-		T(rules_without_a_port_cool_at_once),
+		T(rows_wait_for_the_kernel),
+		T(inherited_rows_are_taken_until_they_are_folded),
+		T(rules_without_a_port_cool_by_themselves),
 		T(what_was_counted_is_carried_over),
 		T(a_worker_without_ledger_is_passed_over),
 		T(running_out_is_refused_and_takes_nothing),

@@ -49,21 +49,55 @@ void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *outp
 		add_output(&ledger->outputs[output_rows[i]], &sum->copies);
 }
 
-void account_rule(const struct live_rule *live, struct row_sum *sum)
+/*
+ * The programs' counters are read all at once, those of copies before those of frames, so that no
+ * copy is seen before it is due.
+ */
+void account_refresh(struct relay *r)
 {
+	plane_output_stats_all(r->plane, r->output_rows.high, r->output_stats);
+	plane_rule_stats_all(r->plane, r->rule_rows.high, r->rule_stats);
+}
+
+/* Copies made in the kernel. One that is due and was not made met an interface that was down. */
+static void add_kernel_output(const struct relay *r, uint32_t row, uint32_t output_row,
+			      struct ledger_output *sum)
+{
+	const struct mcr_output_stats *out = &r->output_stats[output_row];
+	uint64_t due = r->rule_stats[row].replicated, made = out->sent + out->ttl;
+
+	sum->due += due;
+	sum->sent += out->sent;
+	sum->bytes += out->bytes;
+	sum->drop[COPY_DROP_ttl] += out->ttl;
+	sum->drop[COPY_DROP_down] += due > made ? due - made : 0;
+}
+
+void account_rule(const struct relay *r, const struct live_rule *live, struct row_sum *sum)
+{
+	unsigned n_outputs = live->rule->n_outputs;
+	const struct mcr_rule_stats *kernel = &r->rule_stats[live->row];
+
 	memset(sum, 0, sizeof(*sum));
 	for (const struct worker *w = live->port->workers; w; w = w->next)
 		if (w->ledger)
-			account_row(w->ledger, live->row, live->output_rows, live->rule->n_outputs,
-				    sum);
+			account_row(w->ledger, live->row, live->output_rows, n_outputs, sum);
+	sum->packets += kernel->replicated;
+	sum->bytes += kernel->replicated_bytes;
+	sum->owed += kernel->replicated * n_outputs;
+	for (unsigned i = 0; kernel->replicated && i < n_outputs; i++)
+		add_kernel_output(r, live->row, live->output_rows[i], &sum->copies);
 }
 
-void account_output(const struct live_rule *live, unsigned output, struct ledger_output *out)
+void account_output(const struct relay *r, const struct live_rule *live, unsigned output,
+		    struct ledger_output *out)
 {
 	memset(out, 0, sizeof(*out));
 	for (const struct worker *w = live->port->workers; w; w = w->next)
 		if (w->ledger)
 			add_output(&w->ledger->outputs[live->output_rows[output]], out);
+	if (r->rule_stats[live->row].replicated)
+		add_kernel_output(r, live->row, live->output_rows[output], out);
 }
 
 void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum)
@@ -78,6 +112,18 @@ void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum
 	for (const struct cooling *c = r->cooling; c; c = c->next)
 		if (c->port == w->port)
 			account_row(w->ledger, c->row, c->output_rows, c->n_outputs, sum);
+}
+
+static void kernel_rows(const struct relay *r, uint32_t row, const uint32_t *output_rows,
+			unsigned n_outputs, struct mcr_folded *sum)
+{
+	const struct mcr_rule_stats *stats = &r->rule_stats[row];
+
+	sum->replicated += stats->replicated;
+	for (unsigned i = 0; i < n_outputs; i++) {
+		sum->sent += r->output_stats[output_rows[i]].sent;
+		sum->ttl += r->output_stats[output_rows[i]].ttl;
+	}
 }
 
 /* --- once a second -----------------------------------------------------------------------------
@@ -109,15 +155,16 @@ static void stats_lines(struct relay *r, struct worker *w, int64_t seconds)
 	w->last_stats.sent = sum.copies.sent;
 }
 
-static void rule_rates(struct live_rule *live, struct row_sum *total)
+static void rule_rates(const struct relay *r, struct live_rule *live, struct row_sum *total)
 {
 	struct row_sum sum;
 
-	account_rule(live, &sum);
+	account_rule(r, live, &sum);
 	live->pps = sum.packets - live->last_packets;
 	live->bps = 8 * (sum.bytes - live->last_bytes);
 	live->last_packets = sum.packets;
 	live->last_bytes = sum.bytes;
+	live->port->pps += live->pps;
 	total->packets += live->pps;
 	total->copies.sent += sum.copies.sent - live->last_sent;
 	total->copies.due += account_copy_drops(&sum.copies) - live->last_drops;
@@ -130,8 +177,11 @@ void account_tick(struct relay *r, struct mtime now)
 	struct row_sum total = { 0 };
 	int64_t every = r->config->stats_interval_s;
 
+	account_refresh(r);
+	for (unsigned i = 0; i < MCR_MAX_IFACES; i++)
+		r->ports[i].pps = 0;
 	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
-		rule_rates(live, &total);
+		rule_rates(r, live, &total);
 	r->pps = total.packets;
 	r->cps = total.copies.sent;
 	r->dps = total.copies.due;
@@ -194,7 +244,8 @@ static void identity_ring(const struct port *p, enum mcr_datapath kind,
 		.name = is_packet ? "packet ring" : "AF_XDP ring",
 		.left_text = is_packet ? "socket buffers let in" : "verdict to_worker",
 		.right_text = "dequeued + rx_dropped + ring_full + in_ring",
-		.left = is_packet ? v->to_worker_skbs : v->to_worker,
+		.left = is_packet ? v->to_worker_skbs - p->earlier_skbs
+				  : v->to_worker - p->earlier_frames,
 	};
 
 	for (const struct worker *w = p->workers; w; w = w->next) {
@@ -207,6 +258,44 @@ static void identity_ring(const struct port *p, enum mcr_datapath kind,
 			     t->ring_full + t->in_ring;
 	}
 	identity_put(set, &one, p->name);
+}
+
+/* What rows count for frames of a port that the kernel replicates, with the rows of before. */
+static void kernel_sums(struct relay *r, const struct port *p, struct mcr_folded *sum)
+{
+	if (plane_folded(r->plane, p->slot, sum))
+		memset(sum, 0, sizeof(*sum));
+	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
+		if (live->port == p)
+			kernel_rows(r, live->row, live->output_rows, live->rule->n_outputs, sum);
+	for (const struct cooling *c = r->cooling; c; c = c->next)
+		if (c->slot == p->slot)
+			kernel_rows(r, c->row, c->output_rows, c->n_outputs, sum);
+}
+
+/* 3 and 4 for copies that the kernel makes: an interface took them, or refused them. */
+static void identities_kernel(struct relay *r, const struct port *p, uint64_t replicated,
+			      struct identities *set)
+{
+	struct identity rules = { .id = 3,
+				  .name = "replicated",
+				  .left_text = "verdict replicated",
+				  .right_text = "sum over rules" };
+	struct identity copies = { .id = 4,
+				   .name = "copies made in the kernel",
+				   .left_text = "sent by rules + dropped for TTL",
+				   .right_text = "taken + refused by interfaces" };
+	struct mcr_xmit_stats xmit;
+	struct mcr_folded sum;
+
+	plane_xmit_total(r->plane, p->slot, &xmit);
+	kernel_sums(r, p, &sum);
+	rules.left = replicated;
+	rules.right = sum.replicated;
+	identity_put(set, &rules, p->name);
+	copies.left = sum.sent + sum.ttl;
+	copies.right = xmit.sent + xmit.dropped;
+	identity_put(set, &copies, p->name);
 }
 
 static void identities_port(struct relay *r, const struct port *p, struct identities *set)
@@ -226,6 +315,8 @@ static void identities_port(struct relay *r, const struct port *p, struct identi
 		one.right = sum_verdicts(&v);
 		if (v.seen)
 			identity_put(set, &one, p->name);
+		if (v.replicated)
+			identities_kernel(r, p, v.replicated, set);
 		if (p->workers)
 			identity_ring(p, stage == MCR_STAGE_XDP ? MCR_DP_AFXDP : MCR_DP_AFPACKET,
 				      &v, set);
@@ -244,8 +335,7 @@ static void identities_worker(struct relay *r, const struct worker *w, struct id
 	struct row_sum sum;
 	char scope[40];
 
-	snprintf(scope, sizeof(scope), "%s/%u %s", w->port->name, w->index,
-		 w->kind == MCR_DP_AFXDP ? "afxdp" : "afpacket");
+	snprintf(scope, sizeof(scope), "%s/%u %s", w->port->name, w->index, datapath_name(w->kind));
 	for (unsigned i = 0; i < FRAME_DROP__COUNT; i++)
 		one.right += t->frame_drop[i];
 	identity_put(set, &one, scope);
@@ -284,6 +374,7 @@ static void identities_worker(struct relay *r, const struct worker *w, struct id
 static void identities_read(struct relay *r, struct identities *set)
 {
 	set->n = 0;
+	account_refresh(r);
 	for (unsigned i = 0; i < MCR_MAX_IFACES; i++)
 		if (r->ports[i].name[0])
 			identities_port(r, &r->ports[i], set);

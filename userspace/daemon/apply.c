@@ -6,6 +6,7 @@
  * everything is put back. The same code resolves rules again when interfaces change.
  */
 #include <errno.h>
+#include <net/ethernet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,11 +110,13 @@ static struct live_rule *key_owner(struct relay *r, const struct mcr_rule_key *k
 	return live;
 }
 
-static int program_map(struct relay *r, struct live_rule *live, struct diag *d)
+int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d)
 {
 	struct mcr_rule value = {
 		.rule = live->row,
 		.generation = live->generation,
+		.egress_set = live->is_replicable ? live->egress_set : 0,
+		.max_frame = (uint16_t)(live->is_replicable ? live->now.mtu + ETH_HLEN : 0),
 		.datapath = (uint8_t)live->datapath,
 		.accept_ttl1 = live->rule->accept_ttl1,
 		.outputs = live->now.n_outputs,
@@ -140,17 +143,17 @@ static void unprogram(struct relay *r, struct live_rule *live)
 	owner = key_owner(r, &live->now.key);
 	if (was_owner && owner) {
 		workers_rule(r, owner, false);
-		if (program_map(r, owner, &d))
+		if (relay_program_map(r, owner, &d))
 			log_err(LOG_F_rules, "rule %s: %s", owner->rule->id, d.what);
 	} else if (was_owner) {
 		plane_rule_del(r->plane, &live->now.key);
 	}
 	/* what is on its way to a worker still finds it: this comes after */
-	if (!owner || owner->datapath != live->datapath)
+	if (!owner || owner->worker_kind != live->worker_kind)
 		workers_rule(r, live, true);
 	unprogram_sockets(r, live, live->sockets);
 	port_leave(r, live);
-	port_unuse(r, live->port, live->datapath);
+	datapath_give(r, live);
 }
 
 static void resolution_copy(struct resolved_rule *to, const struct resolved_rule *from)
@@ -189,30 +192,35 @@ static int program(struct relay *r, struct live_rule *live, const struct resolve
 	resolution_copy(&live->now, next);
 	if (next->state != RESOLVE_ACTIVE)
 		return 0;
-	live->datapath = port_datapath(r, live->port, live->rule, live->datapath_reason);
-	port_use(r, live->port, live->datapath);
+	err = datapath_take(r, live, d);
+	if (err)
+		return err;
 	program_sockets(r, live);
 	port_join(r, live);
 	live->next_key = *bucket;
 	*bucket = live;
 	live->is_programmed = true;
 	workers_rule(r, live, false);
-	err = program_map(r, live, d);
+	err = relay_program_map(r, live, d);
 	if (err)
 		unprogram(r, live);
 	return err;
 }
 
-/* The same key and datapath: outputs changed in how they are reached. In place, nothing stops. */
-static void reprogram(struct relay *r, struct live_rule *live, const struct resolved_rule *next)
+/* The same key: outputs changed in how they are reached. In place, nothing stops. */
+static int reprogram(struct relay *r, struct live_rule *live, const struct resolved_rule *next,
+		     struct diag *d)
 {
 	uint32_t before[RULE_OUTPUTS_MAX][2];
+	int err;
 
 	memcpy(before, live->sockets, live->rule->n_outputs * sizeof(before[0]));
 	resolution_copy(&live->now, next);
 	program_sockets(r, live);
+	err = datapath_renew(r, live, d);
 	workers_rule(r, live, false);
 	unprogram_sockets(r, live, before);
+	return err;
 }
 
 static bool same_resolution(const struct resolved_rule *a, const struct resolved_rule *b)
@@ -226,6 +234,7 @@ static void resolve_live(struct relay *r, struct live_rule *live, bool is_forced
 {
 	const struct resolved_rule *next = resolve_now(r, live->rule, r->config->multicast_ttl);
 	struct diag d = { 0 };
+	int err;
 
 	if (!is_forced && same_resolution(&live->now, next))
 		return;
@@ -235,11 +244,13 @@ static void resolve_live(struct relay *r, struct live_rule *live, bool is_forced
 			   next->reason);
 	if (!is_forced && live->is_programmed && next->state == RESOLVE_ACTIVE &&
 	    memcmp(&next->key, &live->now.key, sizeof(next->key)) == 0) {
-		reprogram(r, live, next);
-		return;
+		err = reprogram(r, live, next, &d);
+	} else {
+		unprogram(r, live);
+		err = program(r, live, next, &d);
 	}
-	unprogram(r, live);
-	if (program(r, live, next, &d)) {
+	if (err) {
+		unprogram(r, live);
 		live->now.state = RESOLVE_FAILED;
 		snprintf(live->now.reason, sizeof(live->now.reason), "%.110s", d.what);
 		log_err(LOG_F_rules, "rule %s: %s", live->rule->id, d.what);
@@ -329,6 +340,7 @@ static void live_free(struct live_rule *live)
 		port_put(live->port);
 	free(live->now.outputs);
 	free(live->output_rows);
+	free(live->rewritten);
 	free(live->sockets);
 	free(live);
 }
@@ -521,6 +533,21 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 	free(t.added);
 	free(t.removed);
 	return err;
+}
+
+bool relay_leave(struct relay *r)
+{
+	bool stays = false;
+
+	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live)) {
+		if (live->is_programmed && live->datapath == MCR_DP_XDP) {
+			stays = true;
+			continue;
+		}
+		unprogram(r, live);
+		datapath_forget(r, live);
+	}
+	return stays;
 }
 
 /* Takes everything out, for the end of the daemon. */

@@ -245,6 +245,7 @@ static int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, str
 {
 	(void)q;
 	(void)d;
+	account_refresh(r);
 	cJSON_AddItemToObject(reply, "rules", rules_list(r, true));
 	cJSON_AddItemToObject(reply, "workers", show_workers(r, true));
 	cJSON_AddItemToObject(reply, "interfaces", show_interfaces(r));
@@ -282,6 +283,7 @@ static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply,
 
 	if (err)
 		return err;
+	account_refresh(r);
 	cJSON_AddItemToObject(reply, "rule", show_rule(r, live, true));
 	cJSON_AddItemToObject(reply, "explanation", show_explanation(r, live));
 	return 0;
@@ -314,6 +316,10 @@ static int set_trace(struct relay *r, const struct request *q, int64_t every, st
 	int err = param_rule(r, q, &live, d);
 
 	if (err || q->dry_run)
+		return err;
+	if (every)
+		err = datapath_trace(r, live, d);
+	if (err)
 		return err;
 	live->trace_every = (uint32_t)every;
 	if (live->is_programmed)

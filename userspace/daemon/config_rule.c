@@ -203,12 +203,8 @@ static int read_datapath(struct reader *rd, const struct json5_node *v, void *ou
 	char quoted[DIAG_QUOTE];
 
 	if (v->type != JSON5_STRING)
-		return reader_refuse_type(rd, v,
-					  "a datapath (\"auto\", \"afxdp\" or \"afpacket\")");
-	if (!strcmp(text, "xdp"))
-		return reader_refuse(rd, v, E_UNSUPPORTED,
-				     "datapath \"xdp\" is not available in this version: take "
-				     "\"auto\", \"afxdp\" or \"afpacket\"");
+		return reader_refuse_type(
+			rd, v, "a datapath (\"auto\", \"xdp\", \"afxdp\" or \"afpacket\")");
 	for (enum rule_datapath dp = RULE_DP_AUTO; dp < RULE_DP__COUNT; dp++) {
 		if (strcmp(text, rule_datapath_name(dp)))
 			continue;
@@ -216,7 +212,7 @@ static int read_datapath(struct reader *rd, const struct json5_node *v, void *ou
 		return 0;
 	}
 	return reader_refuse(rd, v, E_RANGE,
-			     "%s is not a datapath: \"auto\", \"afxdp\" or \"afpacket\"",
+			     "%s is not a datapath: \"auto\", \"xdp\", \"afxdp\" or \"afpacket\"",
 			     diag_quote(text, quoted));
 }
 

@@ -26,14 +26,15 @@
 
 struct options {
 	const char *config, *instance, *socket_path, *state_dir, *bpffs, *role;
-	bool ignore_state, log_json;
+	bool ignore_state, log_json, detach;
 };
 
 static void usage(FILE *to)
 {
 	fprintf(to, "usage: mcrd [--config FILE] [--instance NAME] [--socket-path PATH]\n"
 		    "            [--state-dir DIR] [--bpffs DIR] [--ignore-state] [--log-json]\n"
-		    "            [--version] [--help]\n");
+		    "       mcrd --detach [--instance NAME] [--socket-path PATH] [--bpffs DIR]\n"
+		    "       mcrd --version | --help\n");
 }
 
 /* −1 to go on, else the exit status. */
@@ -47,6 +48,7 @@ static int options_read(struct options *o, int argc, char **argv)
 		{ "bpffs", required_argument, NULL, 'b' },
 		{ "ignore-state", no_argument, NULL, 'g' },
 		{ "log-json", no_argument, NULL, 'j' },
+		{ "detach", no_argument, NULL, 't' },
 		{ "role", required_argument, NULL, 'r' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -78,6 +80,9 @@ static int options_read(struct options *o, int argc, char **argv)
 			break;
 		case 'j':
 			o->log_json = true;
+			break;
+		case 't':
+			o->detach = true;
 			break;
 		case 'v':
 			printf("mcrd %s\n", MCR_VERSION);
@@ -289,6 +294,7 @@ static void on_stop(void *arg, struct mtime now, int signo)
 	struct relay *r = arg;
 
 	(void)now;
+	r->takes_all = signo == SIGINT;
 	log_notice(LOG_F_supervisor, "signal %d: ending", signo);
 	loop_stop(r->loop);
 }
@@ -333,8 +339,10 @@ static void on_interface(void *arg, struct mtime now, const struct netif *ni, bo
 
 	(void)now;
 	local_addresses(r);
-	if (gone)
+	if (gone) {
 		sockets_interface_gone(r, ni->ifindex);
+		plane_sets_interface_gone(r->plane, ni->ifindex);
+	}
 	if (p)
 		port_interface(r, p, ni, gone);
 	relay_resolve_interface(r, ni->name, is_other);
@@ -350,8 +358,10 @@ static void on_tick(void *arg, struct mtime now)
 		if (r->ports[i].name[0])
 			port_tick(r, &r->ports[i], now);
 	rows_tick(r);
+	plane_sets_tick(r->plane);
 	workers_sockets_tick(r, now);
 	account_tick(r, now);
+	datapaths_tick(r);
 	notify_watchdog();
 	if (!r->is_persisted)
 		relay_persist(r);
@@ -382,8 +392,6 @@ static int relay_open(struct relay *r, struct diag *d)
 	int err = loop_new(&r->loop);
 
 	if (!err)
-		err = rows_init(r);
-	if (!err)
 		err = loop_timer_new(r->loop, &r->tick, on_tick, r);
 	if (!err)
 		err = membership_new(&r->joins);
@@ -397,7 +405,10 @@ static int relay_open(struct relay *r, struct diag *d)
 	err = netif_open(&r->netifs, r->loop, on_interface, r);
 	if (err)
 		return diag_set(d, err, E_KERNEL, "", "route netlink: %s", strerror(-err));
-	return plane_open(&r->plane, r->paths.pins, r->instance, d);
+	err = plane_open(&r->plane, r->paths.pins, r->instance, d);
+	if (!err && rows_init(r))
+		err = diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	return err;
 }
 
 static int relay_listen(struct relay *r, struct diag *d)
@@ -435,19 +446,32 @@ static int relay_restore(struct relay *r, const struct options *o, struct config
 	err = relay_commit(r, next, false, NULL, d);
 	if (err)
 		config_free(next);
-	plane_sweep(r->plane);
+	plane_sweep(r->plane, port_uses_ifindex, r);
+	rows_inherit(r);
 	return err;
 }
 
+/* Rules that run in the kernel go on doing so, and the next start takes them over; unless the end
+ * was asked for by SIGINT, as by a key. */
 static void relay_close(struct relay *r)
 {
+	bool stays;
+
 	requests_drop(r);
 	ctlsock_close(r->ctl);
 	ctlsock_close(r->ctl_ro);
-	if (r->plane)
+	/* a start that failed leaves what it found */
+	if (!r->is_ready)
+		stays = r->plane && plane_is_inherited(r->plane);
+	else
+		stays = !r->takes_all && relay_leave(r);
+	if (r->plane && !stays)
 		relay_clear(r);
 	workers_stop_all(r);
-	plane_close(r->plane);
+	if (stays)
+		plane_leave(r->plane);
+	else
+		plane_close(r->plane);
 	membership_free(r->joins);
 	netif_close(r->netifs);
 	loop_timer_free(r->tick);
@@ -478,6 +502,7 @@ static int relay_run(struct relay *r, const struct options *o, struct config *st
 		return err;
 	}
 	err = relay_restore(r, o, startup, d);
+	r->is_ready = !err;
 	if (!err)
 		err = relay_listen(r, d);
 	if (!err)
@@ -492,6 +517,31 @@ static int relay_run(struct relay *r, const struct options *o, struct config *st
 	notify_ready();
 	loop_timer_set(r->tick, mtime_add(loop_clock(), mtime_ms(TICK_MS)));
 	return loop_run(r->loop);
+}
+
+/* Takes out of the kernel what an earlier daemon of this instance has left forwarding there. */
+static int detach_main(const struct options *o)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	struct diag d = { 0 };
+	char lock_path[160];
+	pid_t holder;
+	int lock = -1, err;
+
+	if (!r)
+		return 1;
+	snprintf(r->instance, sizeof(r->instance), "%s", o->instance ? o->instance : "mcrd");
+	err = paths_set(r, o, &d);
+	if (!err) {
+		snprintf(lock_path, sizeof(lock_path), "%s.lock", r->paths.socket);
+		lock = lock_take(lock_path, &holder, &d);
+		err = lock < 0 ? lock : plane_remove(r->paths.pins, &d);
+	}
+	if (err)
+		log_err(LOG_F_supervisor, "%s", d.what);
+	lock_drop(lock);
+	free(r);
+	return err ? 1 : 0;
 }
 
 static int daemon_main(const struct options *o)
@@ -559,5 +609,5 @@ int main(int argc, char **argv)
 			"dashes, and begins with a letter or digit\n");
 		return 2;
 	}
-	return daemon_main(&o);
+	return o.detach ? detach_main(&o) : daemon_main(&o);
 }

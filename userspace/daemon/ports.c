@@ -23,17 +23,43 @@ struct port *port_find(struct relay *r, const char *name)
 	return NULL;
 }
 
+/* The slot that an earlier process gave the interface is its own, so that its counters go on. */
+static int port_slot(struct relay *r, const char *name)
+{
+	int slot = plane_inherited_slot(r->plane, name);
+
+	if (slot >= 0 && !r->ports[slot].name[0])
+		return slot;
+	for (slot = 0; slot < MCR_MAX_IFACES; slot++)
+		if (!r->ports[slot].name[0] && !plane_slot_is_inherited(r->plane, (uint32_t)slot))
+			return slot;
+	return -1;
+}
+
+static struct port *port_new(struct relay *r, const char *name)
+{
+	int slot = port_slot(r, name);
+	struct mcr_verdicts v;
+	struct port *p;
+
+	if (slot < 0)
+		return NULL;
+	p = &r->ports[slot];
+	p->slot = (uint32_t)slot;
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	plane_verdicts(r->plane, p->slot, MCR_STAGE_XDP, &v);
+	p->earlier_frames = v.to_worker;
+	plane_verdicts(r->plane, p->slot, MCR_STAGE_PACKET, &v);
+	p->earlier_skbs = v.to_worker_skbs;
+	return p;
+}
+
 struct port *port_get(struct relay *r, const char *name)
 {
 	struct port *p = port_find(r, name);
 
-	for (unsigned i = 0; !p && i < MCR_MAX_IFACES; i++) {
-		if (r->ports[i].name[0])
-			continue;
-		p = &r->ports[i];
-		p->slot = i;
-		snprintf(p->name, sizeof(p->name), "%s", name);
-	}
+	if (!p)
+		p = port_new(r, name);
 	if (p)
 		p->n_rules++;
 	return p;
@@ -65,6 +91,7 @@ bool port_view_of(const void *relay, const char *name, struct port_view *out)
 		.is_loopback = ni->is_loopback,
 		.has_udp_gso = ni->has_udp_gso,
 		.has_qdisc = ni->has_qdisc,
+		.takes_redirects = ni->takes_redirects,
 		.address = ni->n_addrs ? ni->addrs[0] : (struct ip4){ 0 },
 	};
 	memcpy(out->mac, ni->mac, sizeof(out->mac));
@@ -133,47 +160,48 @@ static void port_detach(struct relay *r, struct port *p)
 	log_notice(LOG_F_dataplane, "%s: classifier detached", p->name);
 }
 
-enum mcr_datapath port_datapath(struct relay *r, struct port *p, const struct rule *rule,
-				char reason[RESOLVE_REASON])
+/*
+ * Whether the classifier runs on the interface now. In generic mode only for those who ask: a
+ * packet socket is faster there, and XDP would see super-frames as one frame.
+ */
+bool port_has_xdp(struct relay *r, struct port *p, bool generic_is_fine)
 {
-	if (rule->datapath == RULE_DP_AFPACKET) {
-		snprintf(reason, RESOLVE_REASON, "the rule asks for afpacket");
-		return MCR_DP_AFPACKET;
-	}
 	port_attach(r, p);
-	if (p->is_attached && p->attached.mode == PLANE_GENERIC && rule->datapath == RULE_DP_AUTO &&
+	if (p->is_attached && p->attached.mode == PLANE_GENERIC && !generic_is_fine &&
 	    !p->users[MCR_DP_AFXDP]) {
-		/* there a packet socket is faster, and XDP would see super-frames as one frame */
 		plane_detach(r->plane, p->name);
 		p->is_attached = false;
 		p->is_refused = true;
 		p->attached.mode = PLANE_DETACHED;
 	}
-	if (p->is_refused) {
-		snprintf(reason, RESOLVE_REASON, "no native XDP on %s: %.80s", p->name,
-			 p->attached.note);
-		return MCR_DP_AFPACKET;
-	}
-	snprintf(reason, RESOLVE_REASON, "%s, XDP %s",
-		 rule->datapath == RULE_DP_AFXDP ? "the rule asks for afxdp" : "the fastest here",
-		 p->attached.mode == PLANE_GENERIC ? "generic" : "native");
-	return MCR_DP_AFXDP;
+	return p->is_attached;
 }
 
 void port_use(struct relay *r, struct port *p, enum mcr_datapath kind)
 {
 	port_bind(r, p);
 	p->users[kind]++;
-	workers_ensure(r, p, kind);
+	if (kind != MCR_DP_XDP)
+		workers_ensure(r, p, kind);
 }
 
 void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind)
 {
 	if (--p->users[kind])
 		return;
-	if (kind == MCR_DP_AFXDP)
+	if (!p->users[MCR_DP_AFXDP] && !p->users[MCR_DP_XDP])
 		port_detach(r, p);
 	p->idle_since = loop_clock();
+}
+
+bool port_uses_ifindex(const void *relay, uint32_t ifindex)
+{
+	const struct relay *r = relay;
+
+	for (unsigned i = 0; i < MCR_MAX_IFACES; i++)
+		if (r->ports[i].name[0] && r->ports[i].ifindex == ifindex)
+			return true;
+	return false;
 }
 
 /* Starts workers that could not be while the interface was down. */

@@ -5,6 +5,7 @@
  *   ports.c      ingress interfaces in use: slot, classifier, joins
  *   supervisor.c worker processes: start, watch, end, retire
  *   settle.c     the books of a worker that has ended
+ *   datapaths.c  what executes a rule: egress sets, rewrites, the moves of `auto`
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
@@ -94,12 +95,16 @@ struct port {
 	uint32_t slot;
 	uint32_t ifindex;  /* as known to the programs; 0 = none */
 	unsigned n_rules;  /* that name it, active or not */
-	unsigned users[3]; /* active rules by enum mcr_datapath */
+	unsigned users[MCR_DP__COUNT]; /* rules that have the means of a datapath */
 	bool is_attached;
 	bool is_refused; /* XDP cannot be had: rules run on afpacket */
 	struct plane_attached attached;
 	struct worker *workers;
 	struct mtime idle_since;
+	/* what was let in for workers before this daemon's first one: not theirs to account for */
+	uint64_t earlier_frames, earlier_skbs;
+	uint64_t pps;	       /* in the last second, over its rules */
+	uint64_t moved_frames; /* that were in a worker's ring when their rule left it for xdp */
 };
 
 /* --- rules -------------------------------------------------------------------------------------
@@ -114,11 +119,19 @@ struct live_rule {
 	int join_error; /* 0 or −errno */
 	bool is_claimed;
 	int claim; /* socket that holds a unicast input, when is_claimed */
-	enum mcr_datapath datapath;
+	enum mcr_datapath datapath;    /* in force: what the maps say */
+	enum mcr_datapath worker_kind; /* workers that know the rule, 0 = none */
+	bool uses_worker;	       /* they are there for it */
+	bool is_replicable;	       /* has a set and rewrites: may run on xdp at any time */
 	char datapath_reason[RESOLVE_REASON];
+	char replicable_reason[RESOLVE_REASON]; /* why not */
+	uint32_t egress_set;			/* when is_replicable */
+	unsigned worker_ticks;			/* that a worker has been wanted, or not, in a row */
+	uint64_t last_flows;
 	struct port *port;
 	uint32_t row;
 	uint32_t *output_rows;	/* n_outputs */
+	uint32_t *rewritten;	/* n_outputs: ifindexes that the map `rewrites` has, 0 = none */
 	uint32_t (*sockets)[2]; /* n_outputs: names, for DF clear and set */
 	uint64_t last_packets, last_bytes, last_sent, last_drops; /* sampled each second */
 	uint64_t pps, bps;
@@ -135,13 +148,14 @@ struct live_rule {
 
 struct row_pool {
 	uint32_t *free, n_free, cap;
+	uint32_t high; /* none from here on has ever been given out */
 };
 
 /* Rows of a rule that has gone, waiting until no worker can write them any more. */
 struct cooling {
 	struct port *port;
-	uint32_t row, n_outputs;
-	uint32_t *output_rows;
+	uint32_t row, slot, n_outputs;
+	uint32_t *output_rows, *rewritten;
 	struct mtime since;
 	struct cooling *next;
 };
@@ -185,6 +199,8 @@ struct relay {
 	struct live_rule *by_key[LIVE_BUCKETS]; /* programmed ones by key, the newest first */
 	size_t n_live;
 	struct row_pool rule_rows, output_rows;
+	struct mcr_rule_stats *rule_stats;     /* by row, as of account_refresh */
+	struct mcr_output_stats *output_stats;
 	struct cooling *cooling;
 	struct egress_socket *sockets;
 	uint32_t n_sockets;
@@ -195,7 +211,8 @@ struct relay {
 	struct mtime started, next_stats;
 	uint64_t pps, cps, dps; /* datagrams, copies, dropped copies in the last second */
 	bool is_persisted;
-	bool is_stopping;
+	bool takes_all; /* when it ends, nothing stays in the kernel */
+	bool is_ready; /* what shall run does: from here on what the kernel has is ours */
 	char persist_error[160];
 	char state_note[256]; /* why the saved state was not used, "" = nothing */
 };
@@ -207,6 +224,8 @@ void relay_resolve_interface(struct relay *r, const char *name, bool is_input_to
 void relay_resolve_port(struct relay *r, struct port *p);
 int relay_persist(struct relay *r);
 void relay_clear(struct relay *r);
+bool relay_leave(struct relay *r); /* false: nothing runs in the kernel, so nothing need stay */
+int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d);
 struct live_rule *relay_find(const struct relay *r, const char *id);
 struct live_rule *relay_next(const struct relay *r, const struct live_rule *after);
 const char *rule_summary(const struct rule *rule, char *buf, size_t cap);
@@ -216,14 +235,25 @@ struct port *port_get(struct relay *r, const char *name); /* one more rule; NULL
 void port_put(struct port *p);				  /* one less */
 struct port *port_find(struct relay *r, const char *name);
 bool port_view_of(const void *relay, const char *name, struct port_view *out);
-enum mcr_datapath port_datapath(struct relay *r, struct port *p, const struct rule *rule,
-				char reason[RESOLVE_REASON]);
+bool port_has_xdp(struct relay *r, struct port *p, bool generic_is_fine);
+bool port_uses_ifindex(const void *relay, uint32_t ifindex);
 void port_use(struct relay *r, struct port *p, enum mcr_datapath kind);
 void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind);
 void port_interface(struct relay *r, struct port *p, const struct netif *ni, bool gone);
 void port_tick(struct relay *r, struct port *p, struct mtime now);
 void port_join(struct relay *r, struct live_rule *live);
 void port_leave(struct relay *r, struct live_rule *live);
+
+/* datapaths.c */
+int datapath_take(struct relay *r, struct live_rule *live, struct diag *d);
+int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d);
+void datapath_give(struct relay *r, struct live_rule *live);
+void datapath_forget(struct relay *r, struct live_rule *live);
+void datapaths_tick(struct relay *r);
+void datapaths_worker_gone(struct relay *r, const struct worker *w);
+void datapaths_worker_ready(struct relay *r, const struct worker *w);
+int datapath_trace(struct relay *r, struct live_rule *live, struct diag *d);
+const char *datapath_name(enum mcr_datapath dp);
 
 /* supervisor.c */
 void workers_ensure(struct relay *r, struct port *p, enum mcr_datapath kind);
@@ -236,12 +266,14 @@ void workers_rule(struct relay *r, const struct live_rule *live, bool is_gone);
 struct worker *worker_next(struct relay *r, const struct worker *after);
 const char *worker_status_name(enum worker_status s);
 void workers_count(struct relay *r, unsigned *total, unsigned *ready);
+bool workers_are_ready(const struct port *p, enum mcr_datapath kind);
 
 /* settle.c */
 void worker_settle(struct worker *w);
 
 /* rows.c */
 int rows_init(struct relay *r);
+void rows_inherit(struct relay *r); /* what an earlier process has counted, to be folded */
 void rows_fini(struct relay *r);
 int rows_take(struct relay *r, struct live_rule *live, unsigned n_outputs, struct diag *d);
 void rows_cool(struct relay *r, struct live_rule *live);
@@ -260,10 +292,12 @@ void sockets_interface_gone(struct relay *r, uint32_t ifindex);
 int sockets_open_ring(struct io_uring_params *p);
 
 /* accounting.c */
+void account_refresh(struct relay *r); /* reads what programs count; the sums below are as of it */
 void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *output_rows,
 		 unsigned n_outputs, struct row_sum *sum);
-void account_rule(const struct live_rule *live, struct row_sum *sum);
-void account_output(const struct live_rule *live, unsigned output, struct ledger_output *out);
+void account_rule(const struct relay *r, const struct live_rule *live, struct row_sum *sum);
+void account_output(const struct relay *r, const struct live_rule *live, unsigned output,
+		    struct ledger_output *out);
 void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum);
 uint64_t account_copy_drops(const struct ledger_output *row);
 void account_tick(struct relay *r, struct mtime now);

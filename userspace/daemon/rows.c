@@ -4,11 +4,14 @@
  * When it goes, its rows cool down until all workers of its port have put the removal in force;
  * then what they counted is carried over to the worker and the rows are clean again.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/relay.h"
+
+#define COOL_MS 500
 
 static int pool_init(struct row_pool *pool, uint32_t cap)
 {
@@ -16,18 +19,56 @@ static int pool_init(struct row_pool *pool, uint32_t cap)
 	if (!pool->free)
 		return -ENOMEM;
 	pool->cap = cap;
-	while (pool->n_free < cap) {
-		pool->free[pool->n_free] = cap - 1 - pool->n_free;
-		pool->n_free++;
-	}
 	return 0;
+}
+
+static uint32_t pool_take(struct row_pool *pool)
+{
+	uint32_t row = pool->free[--pool->n_free];
+
+	if (pool->high <= row)
+		pool->high = row + 1;
+	return row;
+}
+
+static void pool_put(struct row_pool *pool, uint32_t row)
+{
+	assert(pool->n_free < pool->cap);
+	pool->free[pool->n_free++] = row;
+}
+
+/* All but the inherited ones are free, the lowest on top. */
+static void pool_fill(struct row_pool *pool, const struct plane *plane,
+		      bool (*is_inherited)(const struct plane *, uint32_t))
+{
+	for (uint32_t row = pool->cap; row-- > 0;) {
+		if (!is_inherited(plane, row))
+			pool_put(pool, row);
+		else if (pool->high <= row)
+			pool->high = row + 1;
+	}
 }
 
 int rows_init(struct relay *r)
 {
 	int err = pool_init(&r->rule_rows, MCR_MAX_RULES);
 
-	return err ? err : pool_init(&r->output_rows, WORKER_OUTPUTS);
+	if (!err)
+		err = pool_init(&r->output_rows, WORKER_OUTPUTS);
+	r->rule_stats = calloc(MCR_MAX_RULES, sizeof(*r->rule_stats));
+	r->output_stats = calloc(WORKER_OUTPUTS, sizeof(*r->output_stats));
+	if (err || !r->rule_stats || !r->output_stats)
+		return -ENOMEM;
+	pool_fill(&r->rule_rows, r->plane, plane_row_is_inherited);
+	pool_fill(&r->output_rows, r->plane, plane_output_is_inherited);
+	return 0;
+}
+
+static void cooling_free(struct cooling *c)
+{
+	free(c->output_rows);
+	free(c->rewritten);
+	free(c);
 }
 
 void rows_fini(struct relay *r)
@@ -36,11 +77,12 @@ void rows_fini(struct relay *r)
 		struct cooling *c = r->cooling;
 
 		r->cooling = c->next;
-		free(c->output_rows);
-		free(c);
+		cooling_free(c);
 	}
 	free(r->rule_rows.free);
 	free(r->output_rows.free);
+	free(r->rule_stats);
+	free(r->output_stats);
 }
 
 int rows_take(struct relay *r, struct live_rule *live, unsigned n_outputs, struct diag *d)
@@ -52,18 +94,19 @@ int rows_take(struct relay *r, struct live_rule *live, unsigned n_outputs, struc
 			"limit; try again in a second",
 			WORKER_OUTPUTS - r->output_rows.n_free, WORKER_OUTPUTS);
 	live->output_rows = calloc(n_outputs ? n_outputs : 1, sizeof(*live->output_rows));
+	live->rewritten = calloc(n_outputs ? n_outputs : 1, sizeof(*live->rewritten));
 	live->sockets = calloc(n_outputs ? n_outputs : 1, sizeof(*live->sockets));
-	if (!live->output_rows || !live->sockets) {
+	if (!live->output_rows || !live->rewritten || !live->sockets) {
 		free(live->output_rows);
+		free(live->rewritten);
 		free(live->sockets);
-		live->output_rows = NULL;
+		live->output_rows = live->rewritten = NULL;
 		live->sockets = NULL;
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	}
-	live->row = r->rule_rows.free[--r->rule_rows.n_free];
+	live->row = pool_take(&r->rule_rows);
 	for (unsigned i = 0; i < n_outputs; i++)
-		live->output_rows[i] = r->output_rows.free[--r->output_rows.n_free];
-	plane_rule_stats_clear(r->plane, live->row);
+		live->output_rows[i] = pool_take(&r->output_rows);
 	return 0;
 }
 
@@ -74,19 +117,57 @@ void rows_cool(struct relay *r, struct live_rule *live)
 	free(live->sockets);
 	live->sockets = NULL;
 	if (!c) { /* the rows are lost until the daemon restarts; their counts are not */
-		live->output_rows = NULL;
+		live->output_rows = live->rewritten = NULL;
 		return;
 	}
 	*c = (struct cooling){
 		.port = live->port,
 		.row = live->row,
+		.slot = live->port ? live->port->slot : UINT32_MAX,
 		.n_outputs = live->rule->n_outputs,
 		.output_rows = live->output_rows,
+		.rewritten = live->rewritten,
 		.since = loop_clock(),
 		.next = r->cooling,
 	};
-	live->output_rows = NULL;
+	live->output_rows = live->rewritten = NULL;
 	r->cooling = c;
+}
+
+static struct cooling *cooling_of(const struct plane_legacy_rule *old)
+{
+	size_t size = old->n_outputs * sizeof(uint32_t);
+	struct cooling *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->row = old->row;
+	c->slot = old->slot;
+	c->n_outputs = old->n_outputs;
+	c->since = loop_clock();
+	c->output_rows = malloc(size + 1);
+	c->rewritten = malloc(size + 1);
+	if (!c->output_rows || !c->rewritten) {
+		cooling_free(c);
+		return NULL;
+	}
+	memcpy(c->output_rows, old->output_rows, size);
+	memcpy(c->rewritten, old->ifindexes, size);
+	return c;
+}
+
+void rows_inherit(struct relay *r)
+{
+	struct plane_legacy_rule old;
+
+	while (plane_legacy_next(r->plane, &old)) {
+		struct cooling *c = cooling_of(&old);
+
+		if (!c) /* their rows stay taken */
+			continue;
+		c->next = r->cooling;
+		r->cooling = c;
+	}
 }
 
 /* Adds rows up and cleans them; nobody writes them any more. */
@@ -98,14 +179,25 @@ static void fold_worker(const struct cooling *c, struct worker *w)
 		memset(&w->ledger->outputs[c->output_rows[i]], 0, sizeof(w->ledger->outputs[0]));
 }
 
+/* A frame that the programs have begun with is through long before the next second. */
 static bool is_cool(const struct cooling *c)
 {
 	const struct worker *w = c->port ? c->port->workers : NULL;
 
+	if (mtime_before(loop_clock(), mtime_add(c->since, mtime_ms(COOL_MS))))
+		return false;
 	for (; w; w = w->next)
 		if (w->child.pid && !mtime_before(c->since, w->caught_up))
 			return false;
 	return true;
+}
+
+static void fold_kernel(struct relay *r, const struct cooling *c)
+{
+	for (unsigned i = 0; i < c->n_outputs; i++)
+		if (c->rewritten[i])
+			plane_rewrite_del(r->plane, c->row, c->rewritten[i]);
+	plane_rows_fold(r->plane, c->slot, c->row, c->output_rows, c->n_outputs);
 }
 
 void rows_tick(struct relay *r)
@@ -122,11 +214,11 @@ void rows_tick(struct relay *r)
 		for (struct worker *w = c->port ? c->port->workers : NULL; w; w = w->next)
 			if (w->ledger)
 				fold_worker(c, w);
-		r->rule_rows.free[r->rule_rows.n_free++] = c->row;
+		fold_kernel(r, c);
+		pool_put(&r->rule_rows, c->row);
 		for (unsigned i = 0; i < c->n_outputs; i++)
-			r->output_rows.free[r->output_rows.n_free++] = c->output_rows[i];
+			pool_put(&r->output_rows, c->output_rows[i]);
 		*at = c->next;
-		free(c->output_rows);
-		free(c);
+		cooling_free(c);
 	}
 }

@@ -138,7 +138,8 @@ static void settle_receive_ring(struct worker *w)
 
 	plane_verdicts(w->relay->plane, w->port->slot, is_packet ? MCR_STAGE_PACKET : MCR_STAGE_XDP,
 		       &v);
-	in = is_packet ? v.to_worker_skbs : v.to_worker;
+	in = is_packet ? v.to_worker_skbs - w->port->earlier_skbs
+		       : v.to_worker - w->port->earlier_frames;
 	for (struct worker *o = w->port->workers; o; o = o->next) {
 		const struct ledger_totals *t;
 

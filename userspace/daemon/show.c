@@ -40,7 +40,8 @@ static void show_policies(cJSON *o, const struct rule_output *out, const struct 
 		cJSON_AddNumberToObject(o, "dscp", out->dscp);
 }
 
-static void show_output_counters(cJSON *o, const struct live_rule *live, unsigned i)
+static void show_output_counters(const struct relay *r, cJSON *o, const struct live_rule *live,
+				 unsigned i)
 {
 	static const char *const names[] = {
 #define X(name, text) #name,
@@ -50,16 +51,19 @@ static void show_output_counters(cJSON *o, const struct live_rule *live, unsigne
 	cJSON *drops = cJSON_AddObjectToObject(o, "drops");
 	struct ledger_output row;
 
-	account_output(live, i, &row);
+	account_output(r, live, i, &row);
 	add_number(o, "due", row.due);
 	add_number(o, "sent", row.sent);
 	add_number(o, "bytes", row.bytes);
 	for (unsigned n = 0; n < COPY_DROP__COUNT; n++)
 		add_number(drops, names[n], row.drop[n]);
-	cJSON_AddBoolToObject(o, "device_counts_drops", live->now.outputs[i].wire.drops_consumed);
+	cJSON_AddBoolToObject(o, "device_counts_drops",
+			      live->now.outputs[i].wire.drops_consumed ||
+				      live->datapath == MCR_DP_XDP);
 }
 
-static cJSON *show_output(const struct live_rule *live, unsigned i, bool with_counters)
+static cJSON *show_output(const struct relay *r, const struct live_rule *live, unsigned i,
+			  bool with_counters)
 {
 	static const char *const kinds[] = { "", "packet", "udp", "raw" };
 	const struct rule_output *out = &live->rule->outputs[i];
@@ -75,17 +79,14 @@ static cJSON *show_output(const struct live_rule *live, unsigned i, bool with_co
 	cJSON_AddStringToObject(o, "reason", now->reason);
 	cJSON_AddStringToObject(o, "egress", kinds[now->wire.kind]);
 	if (with_counters)
-		show_output_counters(o, live, i);
+		show_output_counters(r, o, live, i);
 	return o;
 }
 
 static void show_rule_state(cJSON *o, const struct live_rule *live)
 {
 	const struct rule *rule = live->rule;
-	const char *effective = "none";
 
-	if (live->is_programmed)
-		effective = live->datapath == MCR_DP_AFXDP ? "afxdp" : "afpacket";
 	cJSON_AddStringToObject(o, "origin", "static");
 	cJSON_AddStringToObject(o, "state", resolve_state_name(live->now.state));
 	if (live->join_error) {
@@ -98,7 +99,7 @@ static void show_rule_state(cJSON *o, const struct live_rule *live)
 	}
 	cJSON_AddStringToObject(o, "datapath",
 				rule_datapath_name((enum rule_datapath)rule->datapath));
-	cJSON_AddStringToObject(o, "datapath_effective", effective);
+	cJSON_AddStringToObject(o, "datapath_effective", datapath_name(live->datapath));
 	cJSON_AddStringToObject(o, "datapath_reason",
 				live->is_programmed ? live->datapath_reason : "");
 }
@@ -110,23 +111,24 @@ static int64_t last_seen_ms(const struct mcr_rule_stats *stats)
 	return loop_clock().us / 1000 - (int64_t)(stats->last_seen_ns / 1000000);
 }
 
-static void show_rule_counters(struct relay *r, cJSON *o, const struct live_rule *live)
+static void show_rule_counters(const struct relay *r, cJSON *o, const struct live_rule *live)
 {
-	struct mcr_rule_stats stats = { 0 };
+	const struct mcr_rule_stats *stats = &r->rule_stats[live->row];
 	cJSON *drops;
 	struct row_sum sum;
 
-	account_rule(live, &sum);
-	plane_rule_stats(r->plane, live->row, &stats);
+	account_rule(r, live, &sum);
 	add_number(o, "packets_matched", sum.packets);
 	add_number(o, "bytes_matched", sum.bytes);
 	add_number(o, "packets_per_second", live->pps);
 	add_number(o, "bits_per_second", live->bps);
-	cJSON_AddNumberToObject(o, "last_seen_ms", (double)last_seen_ms(&stats));
+	cJSON_AddNumberToObject(o, "last_seen_ms", (double)last_seen_ms(stats));
 	drops = cJSON_AddObjectToObject(o, "drops");
-	add_number(drops, "ttl", stats.ttl);
-	add_number(drops, "loop", stats.loop);
-	add_number(drops, "no_worker", stats.no_worker);
+	add_number(drops, "ttl", stats->ttl);
+	add_number(drops, "loop", stats->loop);
+	add_number(drops, "no_worker", stats->no_worker);
+	add_number(drops, "checksum", stats->checksum);
+	add_number(drops, "unfit", stats->unfit);
 }
 
 cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counters)
@@ -147,7 +149,7 @@ cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counte
 		show_rule_counters(r, o, live);
 	outputs = cJSON_AddArrayToObject(o, "outputs");
 	for (unsigned i = 0; i < rule->n_outputs; i++)
-		cJSON_AddItemToArray(outputs, show_output(live, i, with_counters));
+		cJSON_AddItemToArray(outputs, show_output(r, live, i, with_counters));
 	return o;
 }
 
@@ -203,7 +205,7 @@ static cJSON *show_worker(struct relay *r, const struct worker *w, bool with_cou
 	int64_t up_us = w->status == WORKER_RUNNING ? loop_clock().us - w->ready.us : 0;
 
 	cJSON_AddNumberToObject(o, "pid", w->child.pid);
-	cJSON_AddStringToObject(o, "worker_type", w->kind == MCR_DP_AFXDP ? "afxdp" : "afpacket");
+	cJSON_AddStringToObject(o, "worker_type", datapath_name(w->kind));
 	cJSON_AddStringToObject(o, "interface", w->port->name);
 	cJSON_AddNumberToObject(o, "core_id", w->core);
 	queues = cJSON_AddArrayToObject(o, "queues");
@@ -271,6 +273,24 @@ static void show_packet_socket(cJSON *to, const struct port *p, const struct mcr
 	add_number(o, "not_taken", v->to_worker > taken ? v->to_worker - taken : 0);
 }
 
+/* What the kernel replicated of a port's frames, and what interfaces did with the copies. */
+static void show_kernel(struct relay *r, cJSON *to, const struct port *p, uint64_t replicated)
+{
+	struct mcr_xmit_stats xmit;
+	cJSON *o;
+
+	if (!replicated) {
+		cJSON_AddNullToObject(to, "kernel");
+		return;
+	}
+	o = cJSON_AddObjectToObject(to, "kernel");
+	plane_xmit_total(r->plane, p->slot, &xmit);
+	add_number(o, "replicated", replicated);
+	add_number(o, "copies_taken", xmit.sent);
+	add_number(o, "copies_refused", xmit.dropped);
+	add_number(o, "overtaken", p->moved_frames);
+}
+
 /* A port: what the classifier saw there. */
 static void show_port(struct relay *r, cJSON *o, const struct port *p)
 {
@@ -281,6 +301,7 @@ static void show_port(struct relay *r, cJSON *o, const struct port *p)
 	cJSON_AddStringToObject(o, "xdp_note", p->attached.note);
 	plane_verdicts(r->plane, p->slot, MCR_STAGE_XDP, &v);
 	show_verdicts(o, &v);
+	show_kernel(r, o, p, v.replicated);
 	plane_verdicts(r->plane, p->slot, MCR_STAGE_PACKET, &v);
 	if (v.seen)
 		show_packet_socket(o, p, &v);
@@ -365,15 +386,12 @@ static void explain_output(cJSON *list, const struct live_rule *live, unsigned i
 }
 
 /* The one sentence that matters first: is it forwarding, and if not, why. */
-static void explain_state(cJSON *list, struct relay *r, const struct live_rule *live)
+static void explain_state(cJSON *list, const struct relay *r, const struct live_rule *live)
 {
-	struct mcr_rule_stats stats = { 0 };
-	unsigned total, ready;
+	const struct mcr_rule_stats stats = r->rule_stats[live->row];
 	struct row_sum sum;
 
-	workers_count(r, &total, &ready);
-	account_rule(live, &sum);
-	plane_rule_stats(r->plane, live->row, &stats);
+	account_rule(r, live, &sum);
 	if (!live->is_programmed)
 		explain_line(list, "Not forwarding: %s.", live->now.reason);
 	else if (sum.packets)
@@ -386,6 +404,14 @@ static void explain_state(cJSON *list, struct relay *r, const struct live_rule *
 			     (unsigned long long)stats.ttl);
 	else if (stats.no_worker)
 		explain_line(list, "Not forwarding: frames match, but the worker is not there.");
+	else if (stats.checksum)
+		explain_line(list, "Not forwarding: %llu frames had a wrong checksum.",
+			     (unsigned long long)stats.checksum);
+	else if (stats.unfit)
+		explain_line(list,
+			     "Not forwarding: %llu frames were longer than the kernel can "
+			     "replicate to these outputs; take datapath afxdp.",
+			     (unsigned long long)stats.unfit);
 	else
 		explain_line(list, "Ready, but no frame has matched yet%s.",
 			     live->join_error ? ", and the group could not be joined" : "");
@@ -397,8 +423,7 @@ cJSON *show_explanation(struct relay *r, const struct live_rule *live)
 
 	explain_state(list, r, live);
 	if (live->is_programmed)
-		explain_line(list, "It runs on %s: %s.",
-			     live->datapath == MCR_DP_AFXDP ? "afxdp" : "afpacket",
+		explain_line(list, "It runs on %s: %s.", datapath_name(live->datapath),
 			     live->datapath_reason);
 	for (unsigned i = 0; i < live->rule->n_outputs; i++)
 		explain_output(list, live, i);

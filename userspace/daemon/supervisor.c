@@ -68,6 +68,20 @@ void workers_count(struct relay *r, unsigned *total, unsigned *ready)
 	}
 }
 
+bool workers_are_ready(const struct port *p, enum mcr_datapath kind)
+{
+	bool is_there = false;
+
+	for (const struct worker *w = p->workers; w; w = w->next) {
+		if (w->kind != kind || w->status == WORKER_IDLE)
+			continue;
+		if (w->status != WORKER_RUNNING)
+			return false;
+		is_there = true;
+	}
+	return is_there;
+}
+
 /* --- messages ----------------------------------------------------------------------------------
  */
 
@@ -217,7 +231,7 @@ void workers_rule(struct relay *r, const struct live_rule *live, bool is_gone)
 {
 	(void)r;
 	for (struct worker *w = live->port->workers; w; w = w->next)
-		if (w->kind == live->datapath && w->child.pid)
+		if (w->kind == live->worker_kind && w->child.pid)
 			worker_send_rule(w, live, is_gone);
 }
 
@@ -432,6 +446,7 @@ static void on_worker_end(void *arg, struct mtime now, uint32_t events)
 		    w->index, w->child.pid, si.si_code == CLD_EXITED ? "status" : "signal",
 		    si.si_status);
 	pause_ms = worker_pause(w, si.si_code == CLD_KILLED && si.si_status == SIGKILL, now);
+	datapaths_worker_gone(w->relay, w);
 	worker_end(w, false);
 	w->restarts++;
 	w->status = pause_ms == DEGRADED_MS ? WORKER_DEGRADED : WORKER_BACKOFF;
@@ -465,8 +480,8 @@ static void on_worker_message(void *arg, struct mtime now, uint32_t events)
 			w->caught_up = now;
 			loop_timer_set(w->timer, MTIME_NEVER);
 			log_info(LOG_F_supervisor, "worker %s/%u (pid %d, %s) is ready",
-				 w->port->name, w->index, w->child.pid,
-				 w->kind == MCR_DP_AFXDP ? "afxdp" : "afpacket");
+				 w->port->name, w->index, w->child.pid, datapath_name(w->kind));
+			datapaths_worker_ready(w->relay, w);
 			return;
 		}
 		log_err(LOG_F_supervisor, "worker %s/%u: cannot let frames in: %s", w->port->name,
@@ -530,7 +545,7 @@ static void worker_send_all(struct worker *w)
 	worker_send_levels(w);
 	for (struct live_rule *live = relay_next(w->relay, NULL); live;
 	     live = relay_next(w->relay, live))
-		if (live->is_programmed && live->port == w->port && live->datapath == w->kind)
+		if (live->is_programmed && live->port == w->port && live->worker_kind == w->kind)
 			worker_send_rule(w, live, false);
 	worker_send(w, &start, sizeof(start), NULL, 0);
 }

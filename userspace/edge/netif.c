@@ -23,6 +23,7 @@
 
 #include "edge/ethtool.h"
 #include "edge/log.h"
+#include "edge/netdev.h"
 
 #define BUCKETS	       1024
 #define RECEIVE_BYTES  (64u << 10)
@@ -51,6 +52,7 @@ struct netif_table {
 	struct mnl_socket *events, *query;
 	struct loop_timer *redump_timer;
 	struct ethtool ethtool;
+	struct netdev *netdev;
 	unsigned sequence;
 	bool needs_redump;
 	bool is_partial; /* a query failed half-way: tell nobody before the next dump */
@@ -166,8 +168,8 @@ static bool netif_equal(const struct netif *a, const struct netif *b)
 		return false;
 	if (a->is_up != b->is_up || a->is_ethernet != b->is_ethernet ||
 	    a->is_loopback != b->is_loopback || a->has_udp_gso != b->has_udp_gso ||
-	    a->has_qdisc != b->has_qdisc || a->mtu != b->mtu || a->rx_queues != b->rx_queues ||
-	    a->n_addrs != b->n_addrs)
+	    a->has_qdisc != b->has_qdisc || a->takes_redirects != b->takes_redirects ||
+	    a->mtu != b->mtu || a->rx_queues != b->rx_queues || a->n_addrs != b->n_addrs)
 		return false;
 	for (uint32_t i = 0; i < a->n_addrs; i++)
 		if (!ip4_equal(a->addrs[i], b->addrs[i]))
@@ -280,6 +282,7 @@ static void link_take(struct netif_table *t, const struct nlmsghdr *nlh)
 	qdisc_take(ni, &attrs);
 	stats_take(ni, &attrs);
 	ni->has_udp_gso = ethtool_has_udp_gso(&t->ethtool, ni->name);
+	ni->takes_redirects = netdev_features(t->netdev, ni->ifindex) & NETDEV_CAN_TAKE;
 }
 
 /* Addresses come in the order of the kernel's list, primaries first. */
@@ -585,6 +588,15 @@ static void on_redump_due(void *arg, struct mtime now)
 	netif_update(arg, now);
 }
 
+/* The features belong to the link, which is read anew. */
+static void on_features(void *arg, struct mtime now, uint32_t ifindex)
+{
+	struct netif_table *t = arg;
+
+	entry_mark(t, entry_by_index(t, ifindex), MARK_LINK);
+	netif_update(t, now);
+}
+
 static void on_readable(void *arg, struct mtime now, uint32_t events)
 {
 	struct netif_table *t = arg;
@@ -661,6 +673,8 @@ int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
 	if (!err)
 		err = loop_timer_new(l, &t->redump_timer, on_redump_due, t);
 	if (!err)
+		err = netdev_open(&t->netdev, l, on_features, t);
+	if (!err)
 		err = query_open(t);
 	/* Subscribed before the dump: nothing can change in between unnoticed. */
 	if (!err)
@@ -705,6 +719,7 @@ void netif_close(struct netif_table *t)
 	if (t->query)
 		mnl_socket_close(t->query);
 	ethtool_close(&t->ethtool);
+	netdev_close(t->netdev);
 	loop_timer_free(t->redump_timer);
 	entries_free(t->first);
 	entries_free(t->gone);

@@ -23,6 +23,7 @@ struct netif {
 	bool is_loopback;
 	bool has_udp_gso;          /* device feature tx-udp-segmentation (ethtool) */
 	bool has_qdisc;            /* a queueing discipline other than noqueue */
+	bool takes_redirects;      /* frames that XDP redirects to it: its driver's side is ready */
 	uint32_t mtu;
 	uint32_t rx_queues;
 	uint32_t n_addrs;

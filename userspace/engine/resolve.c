@@ -97,6 +97,8 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 	if (!spec->interface[0] && find(arg, "", &way))
 		port.has_udp_gso = way.has_udp_gso;
 	o->ifindex = port.ifindex;
+	o->takes_redirects = port.takes_redirects;
+	o->segments_in_hardware = port.has_udp_gso;
 	o->wire.mtu = (uint16_t)(port.mtu > UINT16_MAX ? UINT16_MAX : port.mtu);
 	o->wire.is_up = port.is_up;
 	o->wire.drops_consumed = port.ifindex && !port.has_qdisc && !port.has_udp_gso;
@@ -131,6 +133,7 @@ static void resolve_input(const struct rule *rule, port_find_fn find, const void
 		.port = rule->port,
 		.protocol = rule->protocol,
 	};
+	out->mtu = port.mtu;
 	memcpy(out->key.group, &rule->group, sizeof(out->key.group));
 	memcpy(out->key.source, &rule->source, sizeof(out->key.source));
 	if (!port.is_up)
@@ -146,6 +149,7 @@ void resolve_rule(const struct rule *rule, uint8_t multicast_ttl, port_find_fn f
 	out->reason[0] = '\0';
 	out->n_outputs = rule->n_outputs;
 	memset(&out->key, 0, sizeof(out->key));
+	out->mtu = 0;
 	for (unsigned i = 0; i < rule->n_outputs; i++) {
 		resolve_output(rule, &rule->outputs[i], multicast_ttl, find, arg, &out->outputs[i]);
 		usable += out->outputs[i].state == RESOLVE_ACTIVE;

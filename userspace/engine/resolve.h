@@ -13,7 +13,7 @@
 struct port_view {
 	uint32_t ifindex, mtu;
 	uint8_t mac[6];
-	bool is_up, is_ethernet, is_loopback, has_udp_gso, has_qdisc;
+	bool is_up, is_ethernet, is_loopback, has_udp_gso, has_qdisc, takes_redirects;
 	struct ip4 address; /* primary, 0 = none */
 };
 
@@ -31,6 +31,8 @@ struct resolved_output {
 	enum resolve_state state;
 	struct wm_output wire;	     /* without socket names and ledger row */
 	uint32_t ifindex;	     /* 0 = by the kernel's routes */
+	bool takes_redirects;	     /* of frames, by XDP */
+	bool segments_in_hardware;   /* a send of many datagrams stays one, as far as we know */
 	struct ip4 literal;	     /* source that the socket is bound to, 0 = none */
 	char reason[RESOLVE_REASON]; /* "" when all is well */
 };
@@ -38,6 +40,7 @@ struct resolved_output {
 struct resolved_rule {
 	enum resolve_state state;
 	struct mcr_rule_key key; /* valid when active */
+	uint32_t mtu;		 /* of the input, as key */
 	char reason[RESOLVE_REASON];
 	uint16_t n_outputs;
 	struct resolved_output *outputs; /* room for the rule's outputs, by the caller */

@@ -420,6 +420,7 @@ const char *rule_datapath_name(enum rule_datapath dp)
 {
 	static const char *const names[RULE_DP__COUNT] = {
 		[RULE_DP_AUTO] = "auto",
+		[RULE_DP_XDP] = "xdp",
 		[RULE_DP_AFXDP] = "afxdp",
 		[RULE_DP_AFPACKET] = "afpacket",
 	};

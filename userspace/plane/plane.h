@@ -23,18 +23,43 @@ struct plane_attached {
 };
 
 /*
- * Loads the object and pins its maps in `pin_dir` (created; /sys/fs/bpf/mcr/<instance>). What an
- * earlier process left there is replaced, never read: links that are still pinned get the new
- * program atomically when plane_attach meets their interface again, and plane_sweep removes the
- * rest. When no bpffs is mounted there, mounts one. -errno with a sentence in `d`.
+ * Loads the object and pins its maps in `pin_dir` (created; /sys/fs/bpf/mcr/<instance>). Maps that
+ * an earlier process of this instance left there are taken over with what is in them, so that what
+ * it forwards goes on, if they have the present layout; otherwise they are replaced, unread. Links
+ * that are still pinned get the new program atomically when plane_attach meets their interface
+ * again. When no bpffs is mounted there, mounts one. -errno with a sentence in `d`.
  */
 int plane_open(struct plane **out, const char *pin_dir, const char *instance, struct diag *d);
 
 /* Detaches everything, removes the pins and the directory. NULL is fine. */
 void plane_close(struct plane *p);
 
-/* Removes pinned links that no plane_attach has claimed since plane_open. */
-void plane_sweep(struct plane *p);
+/* Lets go of everything and leaves it as it is, forwarding. */
+void plane_leave(struct plane *p);
+
+/* Without plane_open: removes what an earlier process has left in `pin_dir`. 0 or -errno. */
+int plane_remove(const char *pin_dir, struct diag *d);
+
+/*
+ * Once main has written all that shall be: removes inherited rules, interfaces that are not in use,
+ * and pinned links that no plane_attach has claimed. The rows of inherited rules stay as they are;
+ * plane_legacy_next names them, one after the other, so that their counts can be folded.
+ */
+typedef bool (*plane_ifindex_fn)(const void *arg, uint32_t ifindex);
+void plane_sweep(struct plane *p, plane_ifindex_fn is_in_use, const void *arg);
+
+struct plane_legacy_rule {
+	uint32_t row, slot; /* slot UINT32_MAX: not known */
+	uint32_t n_outputs, output_rows[MCR_MAX_OUTPUTS], ifindexes[MCR_MAX_OUTPUTS];
+};
+bool plane_legacy_next(struct plane *p, struct plane_legacy_rule *out);
+
+/* Rows and slots that are taken by what was inherited; the slot of an interface, or −1. */
+bool plane_is_inherited(const struct plane *p); /* anything at all */
+bool plane_row_is_inherited(const struct plane *p, uint32_t rule);
+bool plane_output_is_inherited(const struct plane *p, uint32_t output);
+bool plane_slot_is_inherited(const struct plane *p, uint32_t slot);
+int plane_inherited_slot(const struct plane *p, const char *name);
 
 /* Names an interface to the programs, so that its frames are counted in `slot`. */
 int plane_iface_set(struct plane *p, uint32_t ifindex, uint32_t slot, const char *name,
@@ -60,6 +85,25 @@ int plane_rule_set(struct plane *p, const struct mcr_rule_key *key, const struct
 		   struct diag *d);
 void plane_rule_del(struct plane *p, const struct mcr_rule_key *key);
 
+/*
+ * Egress sets, for rules on the datapath xdp: lists of up to MCR_MAX_OUTPUTS interfaces, shared by
+ * those who name the same ones in the same order. A new one is in force at once, unless so many
+ * are wanted at a time that none is at hand. One that is given back may be named by frames that are
+ * on their way; it is emptied a second later, by the ticks (one a second).
+ */
+int plane_set_get(struct plane *p, const uint32_t *ifindexes, unsigned n, uint32_t *set,
+		  struct diag *d);
+void plane_set_put(struct plane *p, uint32_t set);
+void plane_sets_tick(struct plane *p);
+
+/* The kernel has taken the interface out of all sets: whoever names it again gets another set. */
+void plane_sets_interface_gone(struct plane *p, uint32_t ifindex);
+
+/* What becomes of the copies of a rule (by its dense index) that leave by an interface. */
+int plane_rewrite_set(struct plane *p, uint32_t rule, uint32_t ifindex,
+		      const struct mcr_rewrite *to, struct diag *d);
+void plane_rewrite_del(struct plane *p, uint32_t rule, uint32_t ifindex);
+
 /* Addresses of this host, for the loop guard of rules that accept TTL 1. A set: no counting. */
 int plane_local_add(struct plane *p, struct ip4 addr);
 void plane_local_del(struct plane *p, struct ip4 addr);
@@ -75,4 +119,18 @@ int plane_idle_filter_fd(const struct plane *p); /* while its worker is not ther
 /* Totals over all CPUs. */
 int plane_verdicts(struct plane *p, uint32_t slot, enum mcr_stage stage, struct mcr_verdicts *out);
 int plane_rule_stats(struct plane *p, uint32_t rule, struct mcr_rule_stats *out);
-void plane_rule_stats_clear(struct plane *p, uint32_t rule); /* before an index is used again */
+int plane_output_stats(struct plane *p, uint32_t output, struct mcr_output_stats *out);
+/* What interfaces did with the copies of frames that came in at a slot. */
+void plane_xmit_total(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out);
+
+/* The rule statistics of rows 0 to n − 1, read at once; `out` has room for n. */
+int plane_rule_stats_all(struct plane *p, uint32_t n, struct mcr_rule_stats *out);
+int plane_output_stats_all(struct plane *p, uint32_t n, struct mcr_output_stats *out);
+
+/*
+ * Before a row is used again: what it has counted for copies made in the kernel goes to its
+ * interface's `folded` account, and it is clean. Nothing may write it any more.
+ */
+void plane_rows_fold(struct plane *p, uint32_t slot, uint32_t rule, const uint32_t *outputs,
+		     unsigned n_outputs);
+int plane_folded(struct plane *p, uint32_t slot, struct mcr_folded *out);

@@ -142,14 +142,21 @@ void plane_links_adopt(struct plane *p)
 	closedir(dir);
 }
 
-void plane_links_close(struct plane *p)
+void plane_links_drop(struct plane *p)
 {
 	while (p->n_links)
 		link_drop(p, &p->links[p->n_links - 1]);
 }
 
-void plane_sweep(struct plane *p)
+void plane_links_close(struct plane *p)
 {
+	while (p->n_links)
+		close(p->links[--p->n_links].fd);
+}
+
+void plane_sweep(struct plane *p, plane_ifindex_fn is_in_use, const void *arg)
+{
+	plane_inherit_sweep(p, is_in_use, arg);
 	for (size_t i = p->n_links; i > 0; i--) {
 		if (p->links[i - 1].is_leftover)
 			link_drop(p, &p->links[i - 1]);

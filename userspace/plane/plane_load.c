@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -19,6 +20,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/magic.h>
+
+#ifndef SO_NETNS_COOKIE /* since Linux 5.14 */
+#define SO_NETNS_COOKIE 71
+#endif
 
 /*
  * The first warning of libbpf since this was cleared: the later ones of a failure only repeat it.
@@ -143,16 +148,16 @@ static int pin_dir_make(struct plane *p, const char *pin_dir, struct diag *d)
 }
 
 /* Removes the pins of maps, whoever left them there; links stay. */
-static void pins_clear(const struct plane *p)
+static void pins_clear(const char *pin_dir)
 {
 	char path[PLANE_PATH_MAX];
 	const struct dirent *e;
-	DIR *dir = opendir(p->pin_dir);
+	DIR *dir = opendir(pin_dir);
 
 	if (!dir)
 		return;
 	while ((e = readdir(dir))) {
-		int len = snprintf(path, sizeof(path), "%s/%s", p->pin_dir, e->d_name);
+		int len = snprintf(path, sizeof(path), "%s/%s", pin_dir, e->d_name);
 
 		if (e->d_type == DT_REG && len < (int)sizeof(path))
 			unlink(path);
@@ -166,9 +171,11 @@ static int maps_pin(struct plane *p, struct diag *d)
 	struct bpf_map *map;
 	int err;
 
-	pins_clear(p);
+	pins_clear(p->pin_dir);
 	bpf_object__for_each_map(map, p->skel->obj)
 	{
+		if (bpf_map__is_internal(map))
+			continue;
 		snprintf(path, sizeof(path), "%s/%s", p->pin_dir, bpf_map__name(map));
 		err = bpf_obj_pin(bpf_map__fd(map), path);
 		if (err)
@@ -199,7 +206,47 @@ static int abi_write(struct plane *p, const char *instance, struct diag *d)
 	return 0;
 }
 
-static int object_load(struct plane *p, struct diag *d)
+/* The cookie of this network namespace, 0 where the kernel does not tell. */
+static uint64_t net_cookie(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(uint64_t);
+	uint64_t cookie = 0;
+
+	if (fd < 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len))
+		cookie = 0;
+	close(fd);
+	return cookie;
+}
+
+/*
+ * The program that counts what interfaces took of the copies. One that an earlier process has left
+ * is kept, for it goes on counting into the same maps.
+ */
+static int xmit_attach(struct plane *p, struct diag *d)
+{
+	char path[PLANE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" PLANE_XMIT_PIN, p->pin_dir);
+	p->xmit_link = p->is_inherited ? bpf_obj_get(path) : -1;
+	if (p->xmit_link >= 0)
+		return 0;
+	unlink(path);
+	p->xmit_link = bpf_link_create(bpf_program__fd(p->skel->progs.mcr_xmit), 0,
+				       BPF_TRACE_RAW_TP, NULL);
+	if (p->xmit_link < 0)
+		return diag_set(d, p->xmit_link, E_KERNEL, "",
+				"cannot attach to the tracepoint xdp_devmap_xmit: %s",
+				strerror(-p->xmit_link));
+	if (bpf_obj_pin(p->xmit_link, path))
+		return diag_set(d, -errno, E_KERNEL, "", "cannot pin %s: %s", path,
+				strerror(errno));
+	return 0;
+}
+
+static int object_load(struct plane *p, const char *instance, struct diag *d)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	int err;
@@ -212,6 +259,11 @@ static int object_load(struct plane *p, struct diag *d)
 	if (!p->skel)
 		return diag_set(d, -errno, E_KERNEL, "", "cannot open the BPF object: %s",
 				strerror(errno));
+	p->skel->rodata->our_net = net_cookie();
+	err = plane_inherit_maps(p, instance);
+	if (err)
+		return diag_set(d, err, E_KERNEL, "", "cannot take over the pinned maps: %s",
+				strerror(-err));
 	err = mcr_xdp__load(p->skel);
 	if (err)
 		return diag_set(d, err, E_KERNEL, "", "the kernel refuses the BPF programs: %s%s%s",
@@ -229,8 +281,9 @@ static int memory_get(struct plane *p, struct diag *d)
 	if (element < sizeof(struct mcr_rule_stats))
 		element = sizeof(struct mcr_rule_stats);
 	p->per_cpu = calloc((size_t)p->n_cpus, element);
+	p->per_cpu_batch = calloc((size_t)p->n_cpus * PLANE_BATCH, sizeof(struct mcr_rule_stats));
 	p->links = calloc(MCR_MAX_IFACES, sizeof(*p->links));
-	if (!p->per_cpu || !p->links)
+	if (!p->per_cpu || !p->per_cpu_batch || !p->links || plane_sets_open(p))
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	return 0;
 }
@@ -243,21 +296,30 @@ int plane_open(struct plane **out, const char *pin_dir, const char *instance, st
 	if (!p)
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	p->lock = -1;
+	p->xmit_link = -1;
 	err = pin_dir_make(p, pin_dir, d);
 	if (err)
 		goto out;
-	err = object_load(p, d);
+	err = object_load(p, instance, d);
 	if (err)
 		goto out;
 	err = memory_get(p, d);
 	if (err)
 		goto out;
+	err = plane_inherit(p);
+	if (err) {
+		diag_set(d, err, E_KERNEL, "", "cannot take over the pinned maps: %s",
+			 strerror(-err));
+		goto out;
+	}
 	err = abi_write(p, instance, d);
 	if (err)
 		goto out;
 	p->owns_dir = true; /* before this, a failure leaves what others pinned as it was */
 	plane_links_adopt(p);
-	err = maps_pin(p, d);
+	err = p->is_inherited ? 0 : maps_pin(p, d);
+	if (!err)
+		err = xmit_attach(p, d);
 	if (err)
 		goto out;
 	*out = p;
@@ -267,26 +329,65 @@ out:
 	return err;
 }
 
-void plane_close(struct plane *p)
+static void pin_dir_remove(const char *pin_dir)
 {
 	char path[PLANE_PATH_MAX];
 
+	pins_clear(pin_dir);
+	snprintf(path, sizeof(path), "%s/links", pin_dir);
+	rmdir(path);
+	rmdir(pin_dir);
+}
+
+void plane_leave(struct plane *p)
+{
 	if (!p)
 		return;
-	if (p->owns_dir) {
-		plane_links_close(p);
-		pins_clear(p);
-		snprintf(path, sizeof(path), "%s/links", p->pin_dir);
-		rmdir(path);
-		rmdir(p->pin_dir);
-	}
+	plane_links_close(p);
 	plane_rules_close(p);
+	plane_sets_close(p);
+	plane_inherit_close(p);
+	if (p->xmit_link >= 0)
+		close(p->xmit_link);
 	mcr_xdp__destroy(p->skel);
 	if (p->lock >= 0)
 		close(p->lock);
 	free(p->links);
 	free(p->per_cpu);
+	free(p->per_cpu_batch);
 	free(p);
+}
+
+void plane_close(struct plane *p)
+{
+	if (p && p->owns_dir) {
+		plane_links_drop(p);
+		pin_dir_remove(p->pin_dir);
+	}
+	plane_leave(p);
+}
+
+int plane_remove(const char *pin_dir, struct diag *d)
+{
+	struct plane *p = calloc(1, sizeof(*p));
+	int err = -ENOMEM;
+
+	if (!p)
+		return diag_set(d, err, E_LIMIT, "", "out of memory");
+	p->lock = p->xmit_link = -1;
+	p->links = calloc(MCR_MAX_IFACES, sizeof(*p->links));
+	if (!p->links)
+		diag_set(d, err, E_LIMIT, "", "out of memory");
+	else if (access(pin_dir, F_OK) && errno == ENOENT)
+		err = 0;
+	else
+		err = pin_dir_make(p, pin_dir, d);
+	if (!err && p->pin_dir[0]) {
+		plane_links_adopt(p);
+		p->owns_dir = true;
+	}
+	plane_close(p);
+	return err;
 }
 
 int plane_packet_filter_fd(const struct plane *p)

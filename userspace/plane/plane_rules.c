@@ -126,6 +126,19 @@ static int known_add(struct plane *p, const struct mcr_rule_key *key, int by)
 	return err;
 }
 
+/* Counts a rule that an earlier process has entered, with its shared entries. */
+int plane_rules_count(struct plane *p, const struct mcr_rule_key *key)
+{
+	int err = known_add(p, key, 1);
+
+	return err ? err : destination_add(p, key, 1);
+}
+
+bool plane_rules_counted(struct plane *p, const struct mcr_rule_key *key)
+{
+	return tfind(key, &p->counts, count_compare) != NULL;
+}
+
 static int rule_refuse(int err, struct diag *d)
 {
 	if (err == -E2BIG)
@@ -172,6 +185,24 @@ void plane_rule_del(struct plane *p, const struct mcr_rule_key *key)
 	destination_add(p, key, -1);
 	known_add(p, key, -1);
 	bpf_map_delete_elem(fd, key);
+}
+
+int plane_rewrite_set(struct plane *p, uint32_t rule, uint32_t ifindex,
+		      const struct mcr_rewrite *to, struct diag *d)
+{
+	const struct mcr_rewrite_key key = { rule, ifindex };
+	int err = -EINVAL;
+
+	if (to->output < MCR_MAX_OUTPUT_ROWS)
+		err = bpf_map_update_elem(bpf_map__fd(p->skel->maps.rewrites), &key, to, BPF_ANY);
+	return err ? rule_refuse(err, d) : 0;
+}
+
+void plane_rewrite_del(struct plane *p, uint32_t rule, uint32_t ifindex)
+{
+	const struct mcr_rewrite_key key = { rule, ifindex };
+
+	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.rewrites), &key);
 }
 
 int plane_iface_set(struct plane *p, uint32_t ifindex, uint32_t slot, const char *name,
