@@ -66,7 +66,7 @@ static __always_inline bool sums_range(struct xdp_md *ctx, __u32 offset, __u32 l
 	return true;
 }
 
-/* False when the frame has a wrong checksum. Its headers have been read: `flow` is what they say. */
+/* False when the frame has a wrong checksum. `flow` is what its headers say. */
 static __always_inline bool sums_settle(struct xdp_md *ctx, const struct mcr_flow *flow)
 {
 	const void *end = (const void *)(long)ctx->data_end;
