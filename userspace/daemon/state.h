@@ -115,7 +115,7 @@ struct live_rule {
 	char datapath_reason[RESOLVE_REASON];
 	char replicable_reason[RESOLVE_REASON]; /* why not */
 	uint32_t egress_set;			/* when is_replicable */
-	unsigned worker_ticks;			/* that a worker has been wanted, or not, in a row */
+	unsigned worker_ticks; /* seconds that something else has been wanted */
 	uint64_t last_flows;
 	struct port *port;
 	uint32_t row;
