@@ -29,7 +29,7 @@ _mcrctl_rules()
 _mcrctl_values()
 {
 	case $1 in
-	--datapath) echo auto afxdp afpacket ;;
+	--datapath) echo auto xdp afxdp afpacket ;;
 	--input-protocol) echo udp esp ;;
 	--input-interface) ls /sys/class/net ;;
 	--name) _mcrctl_rules name ;;

@@ -168,7 +168,7 @@ static void stats_interfaces(const cJSON *interfaces)
 		{ "VERDICTS", false },
 	};
 	struct table *t = table_new(columns, COUNT_OF(columns));
-	const cJSON *i, *packet, *device;
+	const cJSON *i, *kernel, *packet, *device;
 	const char *name;
 	char at[64];
 
@@ -180,6 +180,10 @@ static void stats_interfaces(const cJSON *interfaces)
 				    json_member(i, "verdicts"));
 			name = "";
 		}
+		kernel = json_member(i, "kernel");
+		if (cJSON_IsObject(kernel))
+			stats_stage(t, "", "kernel copies", json_number(kernel, "replicated"),
+				    kernel);
 		packet = json_member(i, "packet_socket");
 		if (cJSON_IsObject(packet))
 			stats_stage(t, "", "packet socket", json_number(packet, "seen"),

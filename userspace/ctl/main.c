@@ -16,7 +16,7 @@ static const struct ctl_option add_options[] = {
 	{ "input-protocol", "udp|esp", false, false, "… or 17 or 50 (default udp)" },
 	{ "name", "NAME", false, false, "a name of your own" },
 	{ "rule-id", "ID", false, false, "an id of your own; otherwise made from the input" },
-	{ "datapath", "PATH", false, false, "auto, afxdp or afpacket (default auto)" },
+	{ "datapath", "PATH", false, false, "auto, xdp, afxdp or afpacket (default auto)" },
 	{ "accept-ttl1", NULL, false, false, "relay packets that arrive with TTL 1, too" },
 	{ "outputs", "LIST", false, true, "G:P:IF[:KEY=VALUE...],..., or ADDRESS:P without IF" },
 	{ "output", "KEY=VALUE,...", false, true,
