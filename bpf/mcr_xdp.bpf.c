@@ -19,6 +19,14 @@
 #include "maps.bpf.h"
 #include "sums.bpf.h"
 
+/* What a frame's rule says, copied so that it does not matter which map the rule was found in. */
+struct matched {
+	bool is_there, accept_ttl1;
+	__u8 datapath;
+	__u16 max_frame;
+	__u32 index, egress_set;
+};
+
 /* One frame on its way through a program. */
 struct frame {
 	const void *data, *end; /* its headers, as far as they can be read */
@@ -28,7 +36,7 @@ struct frame {
 	enum mcr_stage stage;
 	struct mcr_verdicts *counters;
 	struct mcr_flow flow;
-	struct mcr_rule *rule; /* once one has matched */
+	struct matched rule;
 };
 
 enum { DROPS_PASS = 0, DROPS_DROP = 1, DROPS_RELAY = 0 };
@@ -80,6 +88,34 @@ static __always_inline struct mcr_rule *find_rule(const struct mcr_flow *flow, _
 	return rule;
 }
 
+static __always_inline void take_rule(struct frame *f, const struct mcr_rule *rule)
+{
+	f->rule = (struct matched){
+		.is_there = true,
+		.accept_ttl1 = rule->accept_ttl1,
+		.datapath = rule->datapath,
+		.max_frame = rule->max_frame,
+		.index = rule->rule,
+		.egress_set = rule->egress_set,
+	};
+}
+
+/* What the only rule of a destination says of a frame: MCR_V__COUNT when it matches. */
+static __always_inline __u32 match_only(struct frame *f, struct mcr_destination *dest)
+{
+	const struct mcr_rule_key *key = &dest->only_key;
+	__u32 source;
+
+	__builtin_memcpy(&source, key->source, sizeof(source));
+	if (key->protocol != f->flow.protocol || (source && source != f->flow.source) ||
+	    (key->port && key->port != bpf_ntohs(f->flow.dport)))
+		return MCR_V_no_rule;
+	if (key->ifindex != f->ifindex)
+		return MCR_V_wrong_iif;
+	take_rule(f, &dest->only);
+	return MCR_V__COUNT;
+}
+
 static __always_inline struct mcr_addr addr_of(__be32 addr)
 {
 	struct mcr_addr key;
@@ -92,6 +128,7 @@ static __always_inline struct mcr_addr addr_of(__be32 addr)
 static __always_inline __u32 classify(struct frame *f)
 {
 	struct mcr_destination *dest;
+	const struct mcr_rule *rule;
 	struct mcr_addr addr;
 	__u32 verdict;
 
@@ -105,10 +142,18 @@ static __always_inline __u32 classify(struct frame *f)
 	verdict = mcr_classify_l4(f->data, f->end, f->len, &f->flow);
 	if (verdict != MCR_V__COUNT)
 		return verdict;
-	f->rule = find_rule(&f->flow, f->ifindex, dest->shapes);
-	if (!f->rule)
-		return find_rule(&f->flow, 0, dest->shapes) ? MCR_V_wrong_iif : MCR_V_no_rule;
-	if (!f->rule->accept_ttl1)
+	if (dest->rules == 1) {
+		verdict = match_only(f, dest);
+		if (verdict != MCR_V__COUNT)
+			return verdict;
+	} else {
+		rule = find_rule(&f->flow, f->ifindex, dest->shapes);
+		if (!rule)
+			return find_rule(&f->flow, 0, dest->shapes) ? MCR_V_wrong_iif
+								    : MCR_V_no_rule;
+		take_rule(f, rule);
+	}
+	if (!f->rule.accept_ttl1)
 		return f->flow.ttl <= 1 ? MCR_V_ttl : MCR_V__COUNT;
 	/* What such a rule sends may come back to it again and again, as no TTL ends it. */
 	addr = addr_of(f->flow.source);
@@ -145,7 +190,7 @@ static __always_inline void count_flow(struct mcr_rule_stats *stats, const struc
 /* Adds to the rule what became of the frame; to_packet waits for the packet stage to say it. */
 static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 {
-	__u32 index = f->rule->rule;
+	__u32 index = f->rule.index;
 	struct mcr_rule_stats *stats = bpf_map_lookup_elem(&rule_stats, &index);
 
 	if (!stats)
@@ -168,7 +213,7 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 	} else if (verdict == MCR_V_unfit) {
 		stats->unfit++;
 	} else if (verdict == MCR_V_no_worker &&
-		   (f->stage == MCR_STAGE_XDP || f->rule->datapath == MCR_DP_AFPACKET)) {
+		   (f->stage == MCR_STAGE_XDP || f->rule.datapath == MCR_DP_AFPACKET)) {
 		stats->no_worker += f->units; /* the packet stage sees those of AF_XDP again */
 	}
 }
@@ -180,7 +225,7 @@ static __always_inline int finish(const struct frame *f, __u32 verdict)
 
 	if (verdict < MCR_V__COUNT) /* always; the verifier wants to see it */
 		counts[verdict] += f->units;
-	if (f->rule)
+	if (f->rule.is_there)
 		count_rule(f, verdict);
 	return dropping >> verdict & 1 ? XDP_DROP : XDP_PASS;
 }
@@ -191,11 +236,11 @@ static __always_inline int finish(const struct frame *f, __u32 verdict)
  */
 static __always_inline int replicate(struct xdp_md *ctx, const struct frame *f)
 {
-	__u32 set = f->rule->egress_set, index = f->rule->rule;
+	__u32 set = f->rule.egress_set, index = f->rule.index;
 	void *outputs = bpf_map_lookup_elem(&egress_sets, &set), *data;
 	__u32 *meta;
 
-	if (!outputs || f->len > f->rule->max_frame || f->data + f->len > f->end)
+	if (!outputs || f->len > f->rule.max_frame || f->data + f->len > f->end)
 		return finish(f, MCR_V_unfit);
 	if (!sums_settle(ctx, &f->flow))
 		return finish(f, MCR_V_checksum);
@@ -230,9 +275,9 @@ int mcr_xdp(struct xdp_md *ctx)
 	verdict = classify(&f);
 	if (verdict != MCR_V__COUNT)
 		return finish(&f, verdict);
-	if (f.rule->datapath == MCR_DP_XDP)
+	if (f.rule.datapath == MCR_DP_XDP)
 		return replicate(ctx, &f);
-	if (f.rule->datapath == MCR_DP_AFPACKET)
+	if (f.rule.datapath == MCR_DP_AFPACKET)
 		return finish(&f, MCR_V_to_packet);
 	xsk = f.slot * MCR_MAX_QUEUES + queue;
 	if (queue >= MCR_MAX_QUEUES || bpf_redirect_map(&xsks, xsk, XDP_PASS) != XDP_REDIRECT)
@@ -363,8 +408,8 @@ static __always_inline int packet(struct __sk_buff *skb, bool has_worker)
 	f.end = headers + have;
 	verdict = skb->vlan_present ? MCR_V_vlan : classify(&f);
 	if (verdict == MCR_V__COUNT)
-		verdict = has_worker && f.rule->datapath == MCR_DP_AFPACKET ? MCR_V_to_worker
-									    : MCR_V_no_worker;
+		verdict = has_worker && f.rule.datapath == MCR_DP_AFPACKET ? MCR_V_to_worker
+									   : MCR_V_no_worker;
 	if (verdict == MCR_V_to_worker)
 		f.counters->to_worker_skbs++;
 	finish(&f, verdict);

@@ -133,6 +133,8 @@ enum mcr_shape {
 struct mcr_destination {
 	__u32 shapes;
 	__u32 rules;           /* how many rules have this destination */
+	struct mcr_rule_key only_key; /* with one rule: that one, so that no other look-up is due */
+	struct mcr_rule only;
 };
 
 /* Map `verdicts`, per CPU: index slot * MCR_STAGE__COUNT + stage. Unit: datagrams. */
@@ -185,7 +187,7 @@ _Static_assert(sizeof(struct mcr_iface) == 20, "abi");
 _Static_assert(sizeof(struct mcr_rule_key) == 16, "abi");
 _Static_assert(sizeof(struct mcr_rule) == 52, "abi");
 _Static_assert(sizeof(struct mcr_rewrite) == 32, "abi");
-_Static_assert(sizeof(struct mcr_destination) == 8, "abi");
+_Static_assert(sizeof(struct mcr_destination) == 76, "abi");
 _Static_assert(sizeof(struct mcr_verdicts) == 8 * (3 + MCR_V__COUNT), "abi");
 _Static_assert(sizeof(struct mcr_rule_stats) == 8 * (11 + MCR_FLOW_WINDOW / 64), "abi");
 _Static_assert(sizeof(struct mcr_output_stats) == 24, "abi");

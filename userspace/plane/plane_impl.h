@@ -79,7 +79,7 @@ struct plane {
 	struct plane_link *links; /* MCR_MAX_IFACES of them */
 	size_t n_links;
 
-	void *counts; /* tsearch(3) tree of struct count, plane_rules.c */
+	void *entries, *counts; /* tsearch(3) trees of plane_rules.c */
 
 	bool is_inherited; /* the maps were there, with what an earlier process has written */
 	struct plane_legacy legacy;
@@ -96,7 +96,7 @@ void plane_links_adopt(struct plane *p);
 void plane_links_close(struct plane *p); /* leaves them where they are */
 void plane_links_drop(struct plane *p);
 void plane_rules_close(struct plane *p);
-int plane_rules_count(struct plane *p, const struct mcr_rule_key *key);
+int plane_rules_count(struct plane *p, const struct mcr_rule_key *key, const struct mcr_rule *rule);
 bool plane_rules_counted(struct plane *p, const struct mcr_rule_key *key);
 int plane_inherit_maps(struct plane *p, const char *instance);
 int plane_inherit(struct plane *p);

@@ -126,7 +126,7 @@ static int inherit_rule(struct plane *p, const struct mcr_rule_key *key,
 	l->row_is_taken[rule->rule / 8] |= (uint8_t)(1 << rule->rule % 8);
 	if (rule->datapath == MCR_DP_XDP && rule->egress_set < MCR_MAX_SETS)
 		p->sets.all[rule->egress_set].is_inherited = true;
-	return plane_rules_count(p, key);
+	return plane_rules_count(p, key, rule);
 }
 
 static int inherit_rules(struct plane *p)

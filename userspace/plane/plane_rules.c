@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What main tells the programs: interfaces, rules, addresses, sockets. Rules bring two kinds of
- * entries that several rules share, the known flow (ifindex 0) and the destination; how many rules
- * an entry has is counted here, so that the maps need not be read.
+ * entries that several rules share, the known flow (ifindex 0) and the destination; which rules
+ * an entry has is kept here, so that the maps need not be read.
  *
  * The order of writes is such that no frame of a flow meets half of it: the destination opens a
  * flow to the programs, so it comes last and goes first; and the known flow goes before its rule,
@@ -19,29 +19,38 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+/* A rule as it is in the map. */
+struct held {
+	struct mcr_rule_key key;
+	struct mcr_rule rule;
+	struct held *next; /* of the same destination */
+};
+
 /* A known flow (key without ifindex; n[0]), or a destination (group alone; n by shape). */
 struct count {
 	struct mcr_rule_key key;
 	uint32_t n[4];
+	struct held *entries; /* those of a destination */
 };
 
-static int count_compare(const void *a, const void *b)
+/* Of entries and of counts alike: both begin with their key. */
+static int key_compare(const void *a, const void *b)
 {
 	return memcmp(a, b, sizeof(struct mcr_rule_key));
 }
 
-/* The entry for `key`, made where there is none. NULL when out of memory. */
-static struct count *count_get(struct plane *p, const struct mcr_rule_key *key)
+/* What the tree has for `key`, made where there is nothing. NULL when out of memory. */
+static void *tree_get(void **tree, const struct mcr_rule_key *key, size_t size)
 {
-	struct count *fresh, **found = tfind(key, &p->counts, count_compare);
+	void *fresh, **found = tfind(key, tree, key_compare);
 
 	if (found)
 		return *found;
-	fresh = calloc(1, sizeof(*fresh));
+	fresh = calloc(1, size);
 	if (!fresh)
 		return NULL;
-	fresh->key = *key;
-	found = tsearch(fresh, &p->counts, count_compare);
+	memcpy(fresh, key, sizeof(*key));
+	found = tsearch(fresh, tree, key_compare);
 	if (found)
 		return *found;
 	free(fresh);
@@ -52,14 +61,21 @@ static void count_free_unused(struct plane *p, struct count *c)
 {
 	if (c->n[0] || c->n[1] || c->n[2] || c->n[3])
 		return;
-	tdelete(c, &p->counts, count_compare);
+	tdelete(c, &p->counts, key_compare);
 	free(c);
+}
+
+static void held_free(struct plane *p, struct held *e)
+{
+	tdelete(e, &p->entries, key_compare);
+	free(e);
 }
 
 void plane_rules_close(struct plane *p)
 {
 	tdestroy(p->counts, free);
-	p->counts = NULL;
+	tdestroy(p->entries, free);
+	p->counts = p->entries = NULL;
 }
 
 static int shape_index(const struct mcr_rule_key *key)
@@ -70,7 +86,7 @@ static int shape_index(const struct mcr_rule_key *key)
 	return (has_source ? 0 : 2) + (key->port ? 0 : 1); /* enum mcr_shape is 1 << this */
 }
 
-/* Writes or removes the map's entry, as the counts say. */
+/* Writes or removes the map's entry, as the counts say. An only rule is in it itself. */
 static int destination_write(struct plane *p, const struct count *c)
 {
 	int fd = bpf_map__fd(p->skel->maps.destinations);
@@ -84,25 +100,57 @@ static int destination_write(struct plane *p, const struct count *c)
 	}
 	if (!value.rules)
 		return bpf_map_delete_elem(fd, &key);
+	if (value.rules == 1) {
+		value.only_key = c->entries->key;
+		value.only = c->entries->rule;
+	}
 	return bpf_map_update_elem(fd, &key, &value, BPF_ANY);
 }
 
-static int destination_add(struct plane *p, const struct mcr_rule_key *key, int by)
+static struct count *destination_of(struct plane *p, const struct mcr_rule_key *key)
 {
 	struct mcr_rule_key group = { 0 };
-	struct count *c;
-	int err;
 
 	memcpy(group.group, key->group, sizeof(group.group));
-	c = count_get(p, &group);
+	return tree_get(&p->counts, &group, sizeof(struct count));
+}
+
+static void destination_unlink(struct count *c, struct held *e)
+{
+	struct held **at = &c->entries;
+
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	c->n[shape_index(&e->key)]--;
+}
+
+static int destination_add(struct plane *p, struct held *e)
+{
+	struct count *c = destination_of(p, &e->key);
+	int err;
+
 	if (!c)
 		return -ENOMEM;
-	c->n[shape_index(key)] += (uint32_t)by;
+	e->next = c->entries;
+	c->entries = e;
+	c->n[shape_index(&e->key)]++;
 	err = destination_write(p, c);
-	if (err && by > 0)
-		c->n[shape_index(key)] -= (uint32_t)by;
+	if (err)
+		destination_unlink(c, e);
 	count_free_unused(p, c);
 	return err;
+}
+
+static void destination_del(struct plane *p, struct held *e)
+{
+	struct count *c = destination_of(p, &e->key);
+
+	if (!c) /* there is one, as the entry is in it */
+		return;
+	destination_unlink(c, e);
+	destination_write(p, c);
+	count_free_unused(p, c);
 }
 
 static int known_add(struct plane *p, const struct mcr_rule_key *key, int by)
@@ -113,7 +161,7 @@ static int known_add(struct plane *p, const struct mcr_rule_key *key, int by)
 	struct count *c;
 
 	flow.ifindex = 0;
-	c = count_get(p, &flow);
+	c = tree_get(&p->counts, &flow, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	if (by > 0 && !c->n[0])
@@ -126,17 +174,33 @@ static int known_add(struct plane *p, const struct mcr_rule_key *key, int by)
 	return err;
 }
 
-/* Counts a rule that an earlier process has entered, with its shared entries. */
-int plane_rules_count(struct plane *p, const struct mcr_rule_key *key)
+/* A new entry, in the shared ones as well; its own is in the map already. */
+static int held_share(struct plane *p, struct held *e)
 {
-	int err = known_add(p, key, 1);
+	int err = known_add(p, &e->key, 1);
 
-	return err ? err : destination_add(p, key, 1);
+	if (err)
+		return err;
+	err = destination_add(p, e);
+	if (err)
+		known_add(p, &e->key, -1);
+	return err;
+}
+
+/* Takes in a rule that an earlier process has entered, with its shared entries. */
+int plane_rules_count(struct plane *p, const struct mcr_rule_key *key, const struct mcr_rule *rule)
+{
+	struct held *e = tree_get(&p->entries, key, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->rule = *rule;
+	return held_share(p, e);
 }
 
 bool plane_rules_counted(struct plane *p, const struct mcr_rule_key *key)
 {
-	return tfind(key, &p->counts, count_compare) != NULL;
+	return tfind(key, &p->counts, key_compare) != NULL;
 }
 
 static int rule_refuse(int err, struct diag *d)
@@ -147,44 +211,60 @@ static int rule_refuse(int err, struct diag *d)
 			strerror(-err));
 }
 
+static int rule_replace(struct plane *p, struct held *e, const struct mcr_rule *rule)
+{
+	int err = bpf_map_update_elem(bpf_map__fd(p->skel->maps.rules), &e->key, rule, BPF_ANY);
+
+	if (err)
+		return err;
+	e->rule = *rule;
+	return destination_write(p, destination_of(p, &e->key));
+}
+
+static int rule_add(struct plane *p, const struct mcr_rule_key *key, const struct mcr_rule *rule)
+{
+	int fd = bpf_map__fd(p->skel->maps.rules);
+	struct held *e = tree_get(&p->entries, key, sizeof(*e));
+	int err;
+
+	if (!e)
+		return -ENOMEM;
+	e->rule = *rule;
+	err = bpf_map_update_elem(fd, key, rule, BPF_ANY);
+	if (!err) {
+		err = held_share(p, e);
+		if (err)
+			bpf_map_delete_elem(fd, key);
+	}
+	if (err)
+		held_free(p, e);
+	return err;
+}
+
 int plane_rule_set(struct plane *p, const struct mcr_rule_key *key, const struct mcr_rule *rule,
 		   struct diag *d)
 {
-	int fd = bpf_map__fd(p->skel->maps.rules), err;
-	struct mcr_rule old;
-	bool is_known;
+	struct held **old;
+	int err;
 
 	if (!key->ifindex || !key->protocol || key->pad || rule->rule >= MCR_MAX_RULES)
 		return rule_refuse(-EINVAL, d);
-	is_known = !bpf_map_lookup_elem(fd, key, &old);
-	err = bpf_map_update_elem(fd, key, rule, BPF_ANY);
-	if (err)
-		return rule_refuse(err, d);
-	if (is_known)
-		return 0;
-	err = known_add(p, key, 1);
-	if (!err) {
-		err = destination_add(p, key, 1);
-		if (err)
-			known_add(p, key, -1);
-	}
-	if (err) {
-		bpf_map_delete_elem(fd, key);
-		return rule_refuse(err, d);
-	}
-	return 0;
+	old = tfind(key, &p->entries, key_compare);
+	err = old ? rule_replace(p, *old, rule) : rule_add(p, key, rule);
+	return err ? rule_refuse(err, d) : 0;
 }
 
 void plane_rule_del(struct plane *p, const struct mcr_rule_key *key)
 {
-	int fd = bpf_map__fd(p->skel->maps.rules);
-	struct mcr_rule old;
+	struct held **found = tfind(key, &p->entries, key_compare), *e;
 
-	if (!key->ifindex || bpf_map_lookup_elem(fd, key, &old))
+	if (!found)
 		return;
-	destination_add(p, key, -1);
+	e = *found;
+	destination_del(p, e);
 	known_add(p, key, -1);
-	bpf_map_delete_elem(fd, key);
+	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.rules), key);
+	held_free(p, e);
 }
 
 int plane_rewrite_set(struct plane *p, uint32_t rule, uint32_t ifindex,
