@@ -68,6 +68,7 @@ bpf_flags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Ii
 bpf.src := bpf/mcr_xdp.bpf.c
 gen_bpf.src := tools/mcrgen_live.bpf.c
 
+base.src += userspace/base/bytes.c
 base.src += userspace/base/cksum.c
 base.src += userspace/base/diag.c
 base.src += userspace/base/ip4.c
@@ -220,6 +221,7 @@ endif
 # libraries besides cmocka.
 
 unit.batch := userspace/worker/batch.c
+unit.bytes := userspace/base/bytes.c
 unit.cksum := userspace/base/cksum.c
 unit.classify :=
 unit.client := userspace/ctl/client.c
