@@ -98,6 +98,28 @@ static void kinds_change_at_their_borders(void **state)
 	}
 }
 
+static void prefixes_hold_what_begins_like_them(void **state)
+{
+	struct ip4_prefix ssm = { host(0xe8000000), 8 }, one = { host(0xefffffff), 32 };
+
+	assert_true(ip4_in(host(0xe8ffffff), ssm) && ip4_in(host(0xe8000000), ssm));
+	assert_false(ip4_in(host(0xe7ffffff), ssm) || ip4_in(host(0xe9000000), ssm));
+	assert_true(ip4_in(host(0xefffffff), one));
+	assert_false(ip4_in(host(0xeffffffe), one));
+	assert_true(ip4_in(host(0), (struct ip4_prefix){ host(0xffffffff), 0 }));
+}
+
+static void order_is_by_number_not_by_memory(void **state)
+{
+	assert_int_equal(ip4_host(host(0xc6120009)), 0xc6120009);
+	assert_true(ip4_equal(ip4_from_host(0xc6120009), host(0xc6120009)));
+	assert_true(ip4_before(host(0x01000002), host(0x02000001)));
+	assert_false(ip4_before(host(0x02000001), host(0x01000002)));
+	assert_false(ip4_before(host(7), host(7)));
+	assert_true(sg_equal((struct sg){ host(1), host(2) }, (struct sg){ host(1), host(2) }));
+	assert_false(sg_equal((struct sg){ host(1), host(2) }, (struct sg){ host(2), host(1) }));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -105,6 +127,8 @@ int main(void)
 		cmocka_unit_test(every_octet_is_written_as_libc_does),
 		cmocka_unit_test(only_dotted_quads_are_read),
 		cmocka_unit_test(kinds_change_at_their_borders),
+		cmocka_unit_test(prefixes_hold_what_begins_like_them),
+		cmocka_unit_test(order_is_by_number_not_by_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

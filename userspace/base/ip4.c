@@ -5,14 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-static uint32_t ip4_host(struct ip4 a)
-{
-	uint8_t b[4];
-
-	memcpy(b, &a.net, sizeof(b));
-	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
-}
-
 /* One number 0–255 without leading zeros, which inet_aton would take for octal. */
 static const char *octet_parse(const char *text, uint8_t *out)
 {
