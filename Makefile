@@ -75,6 +75,7 @@ base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 
 engine.src += userspace/engine/datapath.c
+engine.src += userspace/engine/action.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -220,6 +221,7 @@ endif
 # unit.<name>: what tests/unit/test_<name>.c is linked with, and nothing else; unit_libs.<name>:
 # libraries besides cmocka.
 
+unit.action := userspace/engine/action.c userspace/base/bytes.c
 unit.batch := userspace/worker/batch.c
 unit.bytes := userspace/base/bytes.c
 unit.cksum := userspace/base/cksum.c
