@@ -78,6 +78,10 @@ base.src += userspace/base/json5.c
 base.src += userspace/base/pool.c
 
 engine.src += userspace/engine/datapath.c
+wire.src += userspace/wire/igmp.c
+wire.src += userspace/wire/ip.c
+
+
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
@@ -136,7 +140,7 @@ daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
 
-mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src)
+mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) $(base.src)
 
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
@@ -241,6 +245,8 @@ unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/work
 unit_libs.egress := -luring
 unit.frame := userspace/worker/frame.c userspace/base/cksum.c
 unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
+unit.igmp_wire := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
+	userspace/base/cksum.c userspace/base/ip4.c
 unit.ip4 := userspace/base/ip4.c
 unit.json5 := userspace/base/json5.c userspace/base/diag.c
 unit.lock := userspace/edge/lock.c userspace/base/diag.c
