@@ -81,8 +81,20 @@ engine.src += userspace/engine/datapath.c
 wire.src += userspace/wire/igmp.c
 wire.src += userspace/wire/ip.c
 
+igmp.src += userspace/engine/igmp.c
+igmp.src += userspace/engine/igmp_access.c
+igmp.src += userspace/engine/igmp_group.c
+igmp.src += userspace/engine/igmp_hosts.c
+igmp.src += userspace/engine/igmp_proxy.c
+igmp.src += userspace/engine/igmp_querier.c
+igmp.src += userspace/engine/igmp_query.c
+igmp.src += userspace/engine/igmp_report.c
+igmp.src += userspace/engine/igmp_show.c
+igmp.src += userspace/engine/igmp_tell.c
+igmp.src += userspace/engine/igmp_timing.c
 
 engine.src += userspace/engine/action.c
+engine.src += $(igmp.src)
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -245,6 +257,10 @@ unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/work
 unit_libs.egress := -luring
 unit.frame := userspace/worker/frame.c userspace/base/cksum.c
 unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
+igmp_test.src := $(igmp.src) userspace/engine/action.c userspace/wire/igmp.c userspace/base/bytes.c \
+	userspace/base/cksum.c userspace/base/hash.c userspace/base/heap.c userspace/base/ip4.c \
+	userspace/base/pool.c
+unit.igmp_table := $(igmp_test.src)
 unit.igmp_wire := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
 	userspace/base/cksum.c userspace/base/ip4.c
 unit.ip4 := userspace/base/ip4.c

@@ -14,6 +14,8 @@ struct list {
 
 /* What holds this link. */
 #define list_item(link, type, field) ((type *)(void *)((char *)(link) - offsetof(type, field)))
+#define list_item_const(link, type, field)                                                         \
+	((const type *)(const void *)((const char *)(link) - offsetof(type, field)))
 
 static inline void list_init(struct list *l)
 {

@@ -24,6 +24,17 @@ static inline struct mtime mtime_add(struct mtime at, struct mtime span)
 	return (struct mtime){ at.us + span.us };
 }
 
+/* `span`, `n` times. */
+static inline struct mtime mtime_times(struct mtime span, int64_t n)
+{
+	return (struct mtime){ span.us * n };
+}
+
+static inline struct mtime mtime_min(struct mtime a, struct mtime b)
+{
+	return a.us < b.us ? a : b;
+}
+
 static inline struct mtime mtime_sub(struct mtime a, struct mtime b)
 {
 	return (struct mtime){ a.us - b.us };
