@@ -261,6 +261,7 @@ igmp_test.src := $(igmp.src) userspace/engine/action.c userspace/wire/igmp.c use
 	userspace/base/cksum.c userspace/base/hash.c userspace/base/heap.c userspace/base/ip4.c \
 	userspace/base/pool.c
 unit.igmp := $(igmp_test.src)
+unit.igmp_policy := $(igmp_test.src)
 unit.igmp_table := $(igmp_test.src)
 unit.igmp_wire := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
 	userspace/base/cksum.c userspace/base/ip4.c

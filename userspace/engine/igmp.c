@@ -32,6 +32,7 @@
 
 #include <errno.h>
 
+#define MERGED_SPARE	 2 /* what is told next finds room even when all tables are full */
 #define QUERY_RATE_PPS	 10 /* queries have a bucket of their own, so that reports cannot fill it */
 #define QUERY_RATE_BURST 20
 
@@ -68,7 +69,7 @@ struct igmp_port_config igmp_port_config_default(void)
 
 static void take_memory(struct igmp *e, const struct igmp_config *cfg, struct arena *mem)
 {
-	uint32_t n_merged = cfg->max_groups + cfg->max_sources;
+	uint32_t n_merged = cfg->has_proxy ? cfg->max_groups + cfg->max_sources + MERGED_SPARE : 0;
 
 	e->ports = arena_take(mem, cfg->max_ports, sizeof(*e->ports));
 	pool_init(&e->groups, mem, cfg->max_groups, sizeof(struct igmp_group));
@@ -176,7 +177,7 @@ int igmp_port_set(struct igmp *e, struct mtime now, uint32_t port,
 	struct igmp_port *p;
 	bool did_track, is_same_role;
 
-	if (port >= e->cfg.max_ports || !is_sensible(cfg))
+	if (port >= e->cfg.max_ports || !is_sensible(cfg) || (cfg->is_proxied && !e->cfg.has_proxy))
 		return -EINVAL;
 	p = &e->ports[port];
 	did_track = igmp_tracks(p);

@@ -21,6 +21,7 @@ struct igmp;
 /* How much there may be of everything; all memory is taken at the start. */
 struct igmp_config {
 	uint32_t max_ports, max_groups, max_sources, max_hosts;
+	bool has_proxy;	       /* ports may be proxied; takes as much memory again */
 	uint32_t seed;	       /* of hash tables: hard to guess */
 	bool is_gmi_rfc3376;   /* groups live RV × QI + QRI; else, as in RFC 9776, + 2 × QRI */
 	uint32_t n_ssm;

@@ -94,7 +94,9 @@ static bool differ(struct igmp *e, const struct igmp_group *g, struct sg sg, uin
 
 	if (!changed)
 		return true;
-	if (!actions_fit(out, ACTIONS_EACH, 0) || !igmp_merge_fits(e))
+	if (!actions_fit(out, ACTIONS_EACH, 0))
+		return false;
+	if (changed & (TOLD_MERGED | TOLD_MERGED_NOT) && !igmp_merge_fits(e))
 		return false;
 	for (uint8_t bit = TOLD_WANT; bit <= TOLD_MERGED_NOT; bit = (uint8_t)(bit << 1))
 		if (changed & bit)
