@@ -258,6 +258,39 @@ static void ig6_queries_are_no_longer_than_the_mtu(void **state)
 	assert_true(l.longest <= ACTIONS_MAX);
 }
 
+static void ig25_last_members_can_be_asked_more_often(void **state)
+{
+	struct mtime from;
+
+	port.last_member_count = 4;
+	port.last_member_interval = mtime_ms(500);
+	begin();
+	report(H1, IGMP_TO_EX, G);
+	past_startup();
+	from = l.now;
+	report(H1, IGMP_TO_IN, G);
+	lab_pass(&l, 1999);
+	assert_true(lab_wants(&l, 0, ANY, G));
+	lab_pass(&l, 1);
+	sent_at(from, 4, (const int64_t[]){ 0, 500, 1000, 1500 });
+	assert_int_equal(l.n_members, 0);
+}
+
+/* The repetitions end with the right to ask. */
+static void ig5_an_address_that_goes_ends_all_questions(void **state)
+{
+	struct igmp_link link = { .is_up = true, .mtu = 1500 };
+
+	begin();
+	report(H1, IGMP_TO_EX, G);
+	past_startup();
+	report(H1, IGMP_TO_IN, G);
+	igmp_link(l.e, l.now, 0, &link, &lab_out);
+	lab_pass(&l, 10000);
+	assert_int_equal(l.n_sent, 1);
+	assert_int_equal(l.n_members, 0);
+}
+
 /* IG-29: what a host says when it is asked is no reason to ask again. */
 static void ig29_answers_raise_no_questions(void **state)
 {
@@ -291,6 +324,51 @@ static void a_group_lives_as_long_as_the_standard_says(void **state)
 	assert_true(lab_wants(&l, 0, ANY, G));
 	lab_pass(&l, 1);
 	assert_false(lab_wants(&l, 0, ANY, G));
+}
+
+/* Time is taken into account even if nobody has called tick in time. */
+static void what_has_expired_is_not_there_any_more(void **state)
+{
+	begin();
+	report1(H1, IGMP_TO_EX, G, S2);
+	l.now = mtime_add(l.now, mtime_ms(GMI));
+	report1(H1, IGMP_ALLOW, G, S1);
+	assert_false(lab_wants(&l, 0, ANY, G));
+	assert_true(lab_wants(&l, 0, S1, G));
+	assert_int_equal(l.n_members, 1);
+}
+
+/* What is wanted instead is said before what was wanted until now is taken back. */
+static void wishes_change_without_a_gap(void **state)
+{
+	static struct igmp_packet p;
+	struct ip4 s1 = S1;
+	struct igmp_rx rx = { .source = H1, .ttl = 1, .data = p.bytes };
+
+	begin();
+	report1(H1, IGMP_ALLOW, G, S1);
+	igmp_packet_report(&p);
+	igmp_packet_record(&p, IGMP_IS_EX, G, NULL, 0);
+	rx.len = p.len;
+	igmp_input(l.e, l.now, &rx, &lab_out);
+	assert_int_equal(lab_out.list[0].kind, ACT_WANT);
+	assert_true(sg_equal(lab_out.list[0].member.sg, (struct sg){ ANY, G }));
+	assert_int_equal(lab_out.list[2].kind, ACT_UNWANT);
+	lab_settle(&l);
+	igmp_packet_report(&p);
+	igmp_packet_record(&p, IGMP_ALLOW, G, &s1, 1);
+	lab_input(&l, 0, H1, &p);
+	lab_pass(&l, 100000);
+	lab_input(&l, 0, H1, &p);
+	l.now = mtime_add(l.now, mtime_ms(170000));
+	igmp_tick(l.e, l.now, &lab_out);
+	for (uint32_t i = 0, seen = 0; i < lab_out.n; i++) {
+		seen |= lab_out.list[i].kind == ACT_WANT;
+		assert_true(seen || lab_out.list[i].kind != ACT_UNWANT);
+	}
+	lab_settle(&l);
+	assert_true(lab_wants(&l, 0, S1, G));
+	assert_int_equal(l.n_members, 1);
 }
 
 /* P32 */
@@ -496,6 +574,19 @@ static void ig30_beside_an_older_router_the_older_version_is_spoken(void **state
 	assert_int_equal(view().version, 1);
 	lab_query(&l, 0, HIGH, general(2), NULL);
 	assert_int_equal(view().version, 1);
+	/* Nobody is asked in a way that the older version does not have; so nothing is cut short.
+	 */
+	lab_forget(&l);
+	assert_int_equal(lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, G), IGMP_ACCEPTED);
+	assert_int_equal(lab_short(&l, 0, H1, IGMP_V2_LEAVE, 0, G), IGMP_DROP_VERSION);
+	report1(H1, IGMP_ALLOW, SSM, S1);
+	report1(H1, IGMP_BLOCK, SSM, S1);
+	report(H1, IGMP_TO_EX, ADDR(239, 2, 2, 2));
+	report(H1, IGMP_TO_IN, ADDR(239, 2, 2, 2));
+	lab_pass(&l, 5000);
+	assert_true(lab_wants(&l, 0, S1, SSM) && lab_wants(&l, 0, ANY, G));
+	assert_true(lab_wants(&l, 0, ANY, ADDR(239, 2, 2, 2)));
+	assert_int_equal(l.n_sent, 0);
 }
 
 static void ig30_a_newer_router_is_only_told_of(void **state)
@@ -521,9 +612,11 @@ static void a_listener_never_asks(void **state)
 	assert_int_equal(lab_events(&l, EVENT_IGMP_NO_QUERIER), 1);
 	lab_query(&l, 0, HIGH, general(3), NULL);
 	assert_true(ip4_equal(view().querier, HIGH));
-	lab_query(&l, 0, LOW, general(3), NULL);
+	lab_query(&l, 0, LOW, (struct igmp_query){ .version = 3, .robustness = 5 }, NULL);
 	assert_true(ip4_equal(view().querier, LOW));
+	assert_int_equal(view().robustness, 5);
 	lab_pass(&l, 1000000);
+	assert_int_equal(view().robustness, 2);
 	assert_int_equal(lab_events(&l, EVENT_IGMP_NO_QUERIER), 2);
 	assert_int_equal(view().querier.net, 0);
 	assert_int_equal(l.n_sent, 0);
@@ -754,6 +847,10 @@ int main(void)
 		STORY(ig27_one_query_is_known_to_the_byte),
 		STORY(ig27_a_second_leave_joins_the_repetitions_of_the_first),
 		STORY(ig6_queries_are_no_longer_than_the_mtu),
+		STORY(ig25_last_members_can_be_asked_more_often),
+		STORY(ig5_an_address_that_goes_ends_all_questions),
+		STORY(what_has_expired_is_not_there_any_more),
+		STORY(wishes_change_without_a_gap),
 		STORY(ig29_answers_raise_no_questions),
 		STORY(a_group_lives_as_long_as_the_standard_says),
 		STORY(empty_lists_keep_nothing_alive),

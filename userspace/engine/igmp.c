@@ -32,7 +32,7 @@
 
 #include <errno.h>
 
-#define MERGED_SPARE	 2 /* what is told next finds room even when all tables are full */
+#define MERGED_SPARE	 2  /* what is told next finds room even when all tables are full */
 #define QUERY_RATE_PPS	 10 /* queries have a bucket of their own, so that reports cannot fill it */
 #define QUERY_RATE_BURST 20
 

@@ -169,7 +169,7 @@ static struct mtime run_sources(struct igmp *e, struct igmp_group *g, struct mti
 		if (s->expires.us)
 			igmp_touch(e, g);
 		s->expires = (struct mtime){ 0 };
-		if (!g->is_exclude && !s->how && !s->is_gone)
+		if (!g->is_exclude && !s->is_gone)
 			igmp_source_drop(e, s);
 	}
 	return next;

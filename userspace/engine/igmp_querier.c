@@ -47,14 +47,21 @@ void igmp_role_schedule(struct igmp *e, struct igmp_port *p)
 	heap_set(&e->port_timers, &p->timer, due);
 }
 
+/* Nobody is known who asks; our own numbers are in force. */
+static void forget_querier(struct igmp_port *p)
+{
+	p->is_querier = false;
+	p->querier = (struct ip4){ 0 };
+	p->querier_until = MTIME_NEVER;
+	p->robustness = 0;
+	p->query_interval = (struct mtime){ 0 };
+}
+
 static void become_querier(struct igmp *e, struct igmp_port *p, struct mtime now, uint8_t startup,
 			   struct actions *out)
 {
 	p->is_querier = true;
 	p->querier = p->link.address;
-	p->querier_until = MTIME_NEVER;
-	p->robustness = 0;
-	p->query_interval = (struct mtime){ 0 };
 	p->startup_left = startup;
 	p->query_at = now;
 	role_changed(e, p, out);
@@ -78,8 +85,7 @@ void igmp_role_run(struct igmp *e, struct igmp_port *p, struct mtime now, struct
 		actions_event(out, p->index, (struct act_event){ .kind = EVENT_IGMP_NO_QUERIER });
 	}
 	if (!p->is_querier && p->querier_until.us <= now.us && actions_fit(out, 1, 0)) {
-		p->querier = (struct ip4){ 0 };
-		p->querier_until = MTIME_NEVER;
+		forget_querier(p);
 		if (may_query(p))
 			become_querier(e, p, now, 0, out);
 		else
@@ -95,11 +101,9 @@ void igmp_role_start(struct igmp *e, struct igmp_port *p, struct mtime now, stru
 {
 	bool had_querier = p->querier.net != 0;
 
-	p->is_querier = false;
-	p->querier = (struct ip4){ 0 };
-	p->querier_until = p->query_at = p->silent_at = MTIME_NEVER;
-	p->robustness = p->older_version = 0;
-	p->query_interval = p->older_until = (struct mtime){ 0 };
+	forget_querier(p);
+	p->query_at = p->silent_at = MTIME_NEVER;
+	p->older_until = (struct mtime){ 0 };
 	if (may_query(p))
 		become_querier(e, p, now, p->cfg.robustness, out);
 	else if (had_querier)
@@ -128,7 +132,6 @@ static void follow(struct igmp *e, struct igmp_port *p, struct mtime now, struct
 	p->robustness = q->robustness;
 	p->query_interval = mtime_ms((int64_t)q->interval_s * 1000);
 	p->querier_until = mtime_add(now, igmp_other_querier(p));
-	p->startup_left = 0;
 	if (is_new)
 		role_changed(e, p, out);
 }

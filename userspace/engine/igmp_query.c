@@ -130,7 +130,7 @@ static bool send_group(struct igmp *e, struct igmp_group *g, struct mtime now, s
 	struct wr w = actions_packet(out);
 
 	q.group = g->addr;
-	q.suppress = g->is_exclude && g->expires.us - now.us > igmp_last_member_time(p).us;
+	q.suppress = g->expires.us - now.us > igmp_last_member_time(p).us;
 	igmp_query_write(&w, &q);
 	if (!send(p, &w, g->addr, out))
 		return false;

@@ -49,7 +49,5 @@ struct mtime igmp_last_member_time(const struct igmp_port *p)
 /* The lowest on the link, while the older router is heard (§7.3.1). */
 uint8_t igmp_version(const struct igmp_port *p, struct mtime now)
 {
-	if (now.us < p->older_until.us && p->older_version < p->cfg.version)
-		return p->older_version;
-	return p->cfg.version;
+	return now.us < p->older_until.us ? p->older_version : p->cfg.version;
 }
