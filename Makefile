@@ -307,6 +307,26 @@ $(unit_bins): $(B)/tests/%:
 unit: $(unit_bins) ## build and run the unit tests (MODE=asan: under the sanitizers)
 	$(Q)tests/run $(unit_bins)
 
+# --- simulations -------------------------------------------------------------------------------
+# sim.<name>: what tests/sim/sim_<name>.c is linked with.
+
+sim.igmp := $(igmp_test.src)
+
+sim_names := $(sort $(patsubst sim.%,%,$(filter sim.%,$(.VARIABLES))))
+sim_bins := $(addprefix $(B)/tests/sim/,$(sim_names))
+
+define sim_rule
+$(B)/tests/sim/$(1): $(call obj,tests/sim/sim_$(1).c $(sim.$(1)))
+	$$(call say,LD,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(cflags) -o $$@ $$(filter %.o,$$^) $$(ldflags) -lcmocka
+endef
+$(foreach t,$(sim_names),$(eval $(call sim_rule,$(t))))
+
+.PHONY: sim
+sim: $(sim_bins) ## protocols on a virtual clock, over links that lose, double and delay
+	$(Q)tests/run $(sim_bins)
+
 # --- fuzz --------------------------------------------------------------------------------------
 # fuzz.<name>: what tests/fuzz/fuzz_<name>.c is linked with. New inputs go to build/fuzz/corpus.
 
@@ -387,7 +407,7 @@ demo: ## video and 100,000 packets a second through a relay, watched (root)
 test: ## run all tests (root)
 	$(Q)tools/deps build test
 	$(Q)$(MAKE) --no-print-directory $(jobs) test-programs
-	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) \
+	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) \
 		$(fault_tests)
 
 # What does not depend on speed, so that it can run under sanitizers too.
@@ -398,7 +418,7 @@ behaviour: all test-helpers ## tests in namespaces that do not depend on speed (
 	$(Q)MODE=$(MODE) tests/run $(behaviour_tests)
 
 .PHONY: test-programs
-test-programs: all $(unit_bins) $(bpf_test.bin)
+test-programs: all $(unit_bins) $(sim_bins) $(bpf_test.bin)
 
 .PHONY: bare-test
 bare-test: ## make demo and make test in a new, bare Debian 12 (root, debootstrap)

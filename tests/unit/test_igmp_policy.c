@@ -295,6 +295,7 @@ static void an_access_list_ends_with_no(void **state)
 static void a_new_access_list_applies_to_what_is_there(void **state)
 {
 	struct ip4 both[2] = { S1, S2 }, bad = ADDR(239, 9, 1, 1);
+	struct igmp_access list[1];
 
 	begin();
 	report1(H1, IGMP_TO_EX, bad, S1);
@@ -307,6 +308,14 @@ static void a_new_access_list_applies_to_what_is_there(void **state)
 	assert_int_equal(l.n_members, 2);
 	assert_true(lab_wants(&l, 0, ANY, G) && lab_wants(&l, 0, S1, SSM));
 	assert_int_equal(view().groups, 2);
+	/* Only S1 from now on: of a group that takes all but S1 nothing is left. */
+	report1(H1, IGMP_TO_EX, ADDR(239, 2, 2, 2), S1);
+	list[0] = (struct igmp_access){ .source = { S1, 32 }, .is_permit = true };
+	port.n_access = 1;
+	port.access = list;
+	change();
+	assert_int_equal(l.n_members, 1);
+	assert_int_equal(view().groups, 1);
 }
 
 /* --- tracking and fast leave ----------------------------------------------------------------- */
