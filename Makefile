@@ -336,6 +336,9 @@ fuzz.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c users
 	userspace/base/json5.c
 fuzz_libs.config := -lcjson
 fuzz.frame := userspace/worker/frame.c userspace/worker/header.c userspace/base/cksum.c
+fuzz.igmp := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
+	userspace/base/cksum.c
+fuzz.igmp_engine := $(igmp_test.src)
 fuzz.json5 := userspace/base/json5.c userspace/base/diag.c
 
 fuzz_names := $(sort $(patsubst fuzz.%,%,$(filter fuzz.%,$(.VARIABLES))))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An IGMP engine on a virtual clock, and all that it has said: packets, events, and what it wants at
- * the moment. Wishes and joins have to come and go in turn; a second one of the same kind fails.
+ * the moment. Wishes have to come and go in turn; joins are counted, and each is left once.
  */
 #pragma once
 
@@ -72,8 +72,8 @@ static inline void lab_member(struct lab *l, const struct action *a)
 	struct lab_member *at = lab_find(l, &m);
 	bool is_more = a->kind == ACT_JOIN || a->kind == ACT_WANT;
 
-	LAB_DEMAND(is_more == !at);
-	if (at) {
+	LAB_DEMAND(is_more ? !at || m.is_join : at != NULL);
+	if (!is_more) {
 		*at = l->members[--l->n_members];
 	} else {
 		LAB_DEMAND(l->n_members < LAB_MAX);

@@ -21,7 +21,7 @@
 
 enum act_kind {
 	ACT_SEND,   /* an IP packet */
-	ACT_JOIN,   /* this host's own memberships; the kernel reports them */
+	ACT_JOIN,   /* this host's own memberships, which the kernel reports; two joins, two leaves */
 	ACT_LEAVE,
 	ACT_WANT,   /* somebody behind the port wants this traffic */
 	ACT_UNWANT, /* takes back exactly what was wanted */
