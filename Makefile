@@ -152,7 +152,8 @@ daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
 
-mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) $(base.src)
+mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) \
+	$(base.src)
 
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
@@ -257,9 +258,9 @@ unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/work
 unit_libs.egress := -luring
 unit.frame := userspace/worker/frame.c userspace/base/cksum.c
 unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
-igmp_test.src := $(igmp.src) userspace/engine/action.c userspace/wire/igmp.c userspace/base/bytes.c \
-	userspace/base/cksum.c userspace/base/hash.c userspace/base/heap.c userspace/base/ip4.c \
-	userspace/base/pool.c
+igmp_test.src := $(igmp.src) userspace/engine/action.c userspace/wire/igmp.c \
+	userspace/base/bytes.c userspace/base/cksum.c userspace/base/hash.c \
+	userspace/base/heap.c userspace/base/ip4.c userspace/base/pool.c
 unit.igmp := $(igmp_test.src)
 unit.igmp_policy := $(igmp_test.src)
 unit.igmp_table := $(igmp_test.src)
@@ -326,6 +327,16 @@ $(foreach t,$(sim_names),$(eval $(call sim_rule,$(t))))
 .PHONY: sim
 sim: $(sim_bins) ## protocols on a virtual clock, over links that lose, double and delay
 	$(Q)tests/run $(sim_bins)
+
+# What a protocol costs: prints figures, judges nothing.
+$(B)/tests/sim/cost_igmp: $(call obj,tests/sim/cost_igmp.c $(igmp_test.src))
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -o $@ $^ $(ldflags)
+
+.PHONY: cost
+cost: $(B)/tests/sim/cost_igmp ## what a report costs, with 10,000 groups
+	$(Q)$<
 
 # --- fuzz --------------------------------------------------------------------------------------
 # fuzz.<name>: what tests/fuzz/fuzz_<name>.c is linked with. New inputs go to build/fuzz/corpus.
@@ -410,8 +421,8 @@ demo: ## video and 100,000 packets a second through a relay, watched (root)
 test: ## run all tests (root)
 	$(Q)tools/deps build test
 	$(Q)$(MAKE) --no-print-directory $(jobs) test-programs
-	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) $(net_tests) \
-		$(fault_tests)
+	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) \
+		$(net_tests) $(fault_tests)
 
 # What does not depend on speed, so that it can run under sanitizers too.
 behaviour_tests := $(foreach t,commands config_broken directions joins jumbo,tests/net/net_$(t).sh)

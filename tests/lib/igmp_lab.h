@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An IGMP engine on a virtual clock, and all that it has said: packets, events, and what it wants at
- * the moment. Wishes have to come and go in turn; joins are counted, and each is left once.
+ * An IGMP engine on a virtual clock, and all that it has said: packets, events, and what it wants
+ * at the moment. Wishes have to come and go in turn; joins are counted, and each is left once.
  */
 #pragma once
 

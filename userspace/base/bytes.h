@@ -82,5 +82,5 @@ void wr_u32(struct wr *w, uint32_t v);
 void wr_ip4(struct wr *w, struct ip4 a);
 void wr_bytes(struct wr *w, const void *p, size_t len);
 
-/* Replaces bytes that were written before, such as a length or a checksum; else the writer fails. */
+/* Replaces bytes that were written before, such as a checksum; else the writer fails. */
 void wr_patch(struct wr *w, size_t offset, const void *p, size_t len);

@@ -4,9 +4,9 @@
  * copied to another process as bytes. An engine never does anything itself; one place in the daemon
  * reads the list and makes effects of it.
  *
- * The list has a fixed capacity. Its user empties it after each call of an engine, so that each call
- * finds all of it free. An engine that has more to say than fits keeps the rest and is due at once
- * (its next() is the present).
+ * The list has a fixed capacity. Its user empties it after each call of an engine, so that each
+ * call finds all of it free. An engine that has more to say than fits keeps the rest and is due at
+ * once (its next() is the present).
  *
  * A port is an index into the table of interfaces that the daemon keeps for its engines, never an
  * ifindex: it stays the same when an interface is deleted and made again.
@@ -21,7 +21,7 @@
 
 enum act_kind {
 	ACT_SEND,   /* an IP packet */
-	ACT_JOIN,   /* this host's own memberships, which the kernel reports; two joins, two leaves */
+	ACT_JOIN,   /* own memberships, which the kernel reports; two joins take two leaves */
 	ACT_LEAVE,
 	ACT_WANT,   /* somebody behind the port wants this traffic */
 	ACT_UNWANT, /* takes back exactly what was wanted */

@@ -152,7 +152,7 @@ static bool is_sensible(const struct igmp_port_config *cfg)
 	       cfg->mode <= IGMP_QUERIER && !mtime_before(cfg->query_response, least) &&
 	       mtime_before(cfg->query_response, cfg->query_interval) &&
 	       !mtime_before(cfg->last_member_interval, least) && cfg->max_groups &&
-	       cfg->query_interval.us <= IGMP_CODE_MAX * 1000000ll &&
+	       cfg->query_interval.us <= IGMP_CODE_MAX * 1000000LL &&
 	       cfg->query_response.us <= most_ds * 100000 &&
 	       cfg->last_member_interval.us <= most_ds * 100000 && cfg->max_sources &&
 	       cfg->max_sources <= UINT16_MAX && cfg->max_hosts <= UINT16_MAX;

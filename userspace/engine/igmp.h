@@ -25,7 +25,7 @@ struct igmp_config {
 	uint32_t seed;	       /* of hash tables: hard to guess */
 	bool is_gmi_rfc3376;   /* groups live RV × QI + QRI; else, as in RFC 9776, + 2 × QRI */
 	uint32_t n_ssm;
-	const struct ip4_prefix *ssm; /* stays the caller's, and must stay; 232.0.0.0/8 if n_ssm is 0 */
+	const struct ip4_prefix *ssm; /* the caller keeps it; n_ssm 0 = 232.0.0.0/8 */
 };
 
 enum igmp_mode {
@@ -54,7 +54,7 @@ struct igmp_port_config {
 	uint32_t max_groups, max_sources, max_hosts; /* on the port; of a group; of a group */
 	uint32_t rate_pps, rate_burst;
 	uint32_t n_access; /* 0 = everything may be joined */
-	const struct igmp_access *access; /* stays the caller's, and must stay until the next set */
+	const struct igmp_access *access; /* the caller keeps it until the next set */
 };
 
 struct igmp_link {
@@ -120,8 +120,9 @@ struct mtime igmp_next(const struct igmp *e);
 /* --- looking -------------------------------------------------------------------------------- */
 
 struct igmp_stats {
-	uint64_t received, accepted, dropped[IGMP_DROP__COUNT]; /* received = accepted + Σ dropped */
-	uint64_t records, records_accepted, records_dropped[IGMP_DROP__COUNT]; /* likewise */
+	/* received = accepted + Σ dropped, and likewise for records */
+	uint64_t received, accepted, dropped[IGMP_DROP__COUNT];
+	uint64_t records, records_accepted, records_dropped[IGMP_DROP__COUNT];
 	uint64_t queries, reports_v1, reports_v2, reports_v3, leaves; /* accepted, by kind */
 	uint64_t sent_general, sent_group, sent_sources;
 	uint64_t sources_filtered; /* left out of records by the access list */

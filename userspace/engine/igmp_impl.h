@@ -132,8 +132,8 @@ static inline struct igmp_source *igmp_source_at(struct igmp_group *g, struct li
 	return link == &g->sources ? NULL : list_item(link, struct igmp_source, link);
 }
 
-#define igmp_for_each_source(s, g)                                                                 \
-	for (struct igmp_source *s = igmp_source_at(g, (g)->sources.next), *s##_next;                  \
+#define igmp_for_each_source(s, g)                                                         \
+	for (struct igmp_source *s = igmp_source_at(g, (g)->sources.next), *s##_next;      \
 	     s && (s##_next = igmp_source_at(g, s->link.next), true); s = s##_next)
 
 /* igmp_timing.c: spans and numbers in use, the other querier's where it asks */

@@ -50,7 +50,8 @@ static void touch(struct igmp *e, struct igmp_merged *group)
 /* One port more, or less, wants this or excludes it. There must be room for two more. */
 void igmp_merge(struct igmp *e, struct sg sg, enum want_mode mode, bool is_more)
 {
-	struct igmp_merged *group = merged_get(e, (struct sg){ .group = sg.group });
+	const struct sg any = { .group = sg.group };
+	struct igmp_merged *group = merged_get(e, any);
 	struct igmp_merged *m = sg.source.net ? merged_get(e, sg) : group;
 	uint32_t *count;
 

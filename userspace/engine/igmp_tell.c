@@ -55,12 +55,12 @@ static uint8_t told_of_source(const struct igmp_port *p, const struct igmp_group
 	return told;
 }
 
-static void say(struct igmp *e, const struct igmp_port *p, struct sg sg, uint8_t bit, bool is_on,
+static void say(struct igmp *e, const struct igmp_port *p, struct sg sg, enum told bit, bool is_on,
 		struct ip4 reporter, struct actions *out)
 {
 	enum act_kind want = is_on ? ACT_WANT : ACT_UNWANT;
 
-	switch ((enum told)bit) {
+	switch (bit) {
 	case TOLD_WANT:
 		actions_member(out, want, p->index, sg, WANT_INCLUDE);
 		break;
@@ -98,9 +98,10 @@ static bool differ(struct igmp *e, const struct igmp_group *g, struct sg sg, uin
 		return false;
 	if (changed & (TOLD_MERGED | TOLD_MERGED_NOT) && !igmp_merge_fits(e))
 		return false;
-	for (uint8_t bit = TOLD_WANT; bit <= TOLD_MERGED_NOT; bit = (uint8_t)(bit << 1))
+	for (unsigned bit = TOLD_WANT; bit <= TOLD_MERGED_NOT; bit <<= 1)
 		if (changed & bit)
-			say(e, igmp_port_of(e, g), sg, bit, should & bit, g->last_reporter, out);
+			say(e, igmp_port_of(e, g), sg, (enum told)bit, should & bit,
+			    g->last_reporter, out);
 	*told = should;
 	return true;
 }

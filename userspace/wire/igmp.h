@@ -5,7 +5,7 @@
  *	v1, v2          type · max response · checksum(2) · group(4)
  *	v3 query        … · S and QRV · QQIC · number of sources(2) · sources
  *	v3 report       0x22 · 0 · checksum(2) · 0(2) · number of records(2) · records
- *	a record        type · words of auxiliary data · number of sources(2) · group(4) · sources · …
+ *	a record        type · words of other data · number of sources(2) · group(4) · sources · …
  */
 #pragma once
 
@@ -38,7 +38,7 @@ enum igmp_drop {
 	IGMP_ACCEPTED,
 	IGMP_DROP_SHORT,	/* fewer than 8 bytes */
 	IGMP_DROP_CHECKSUM,
-	IGMP_DROP_LENGTH,	/* says that there is more than there is; a query of 9 to 11 bytes */
+	IGMP_DROP_LENGTH,	/* less than it says that there is; a query of 9 to 11 bytes */
 	IGMP_DROP_TYPE,		/* of message or record, not known here */
 	IGMP_DROP_PORT,		/* IGMP is off there, or the interface is down */
 	IGMP_DROP_ROLE,		/* a report on the interface towards which we are a host */
@@ -97,7 +97,7 @@ bool igmp_record_read(struct rd *records, struct igmp_record *out);
 void igmp_query_write(struct wr *w, const struct igmp_query *q);
 void igmp_seal(struct wr *w);
 
-/* The codes of response times and intervals: exact up to 127, then the next lower (RFC 3376 §4.1.1). */
+/* Codes of times: exact up to 127, then the next lower (RFC 3376 §4.1.1). */
 #define IGMP_CODE_MAX 31744
 uint32_t igmp_code_read(uint8_t code);
 uint8_t igmp_code_write(uint32_t value);
