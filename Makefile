@@ -77,7 +77,6 @@ base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 base.src += userspace/base/pool.c
 
-engine.src += userspace/engine/datapath.c
 wire.src += userspace/wire/igmp.c
 wire.src += userspace/wire/ip.c
 
@@ -94,6 +93,7 @@ igmp.src += userspace/engine/igmp_tell.c
 igmp.src += userspace/engine/igmp_timing.c
 
 engine.src += userspace/engine/action.c
+engine.src += userspace/engine/datapath.c
 engine.src += $(igmp.src)
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
