@@ -95,6 +95,8 @@ igmp.src += userspace/engine/igmp_timing.c
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += $(igmp.src)
+engine.src += userspace/engine/action.c
+engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -109,6 +111,7 @@ edge.src += userspace/edge/netdev.c
 edge.src += userspace/edge/netif.c
 edge.src += userspace/edge/notify.c
 edge.src += userspace/edge/offload.c
+edge.src += userspace/edge/rtnl.c
 edge.src += userspace/edge/sandbox.c
 edge.src += userspace/edge/spawn.c
 edge.src += userspace/edge/statefile.c
@@ -272,9 +275,8 @@ unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/base/ip4.c
-unit.netif := userspace/edge/netif.c userspace/edge/ethtool.c userspace/edge/netdev.c \
-	userspace/edge/loop.c \
-	userspace/edge/log.c userspace/base/ip4.c
+unit.netif := userspace/edge/netif.c userspace/edge/rtnl.c userspace/edge/ethtool.c \
+	userspace/edge/netdev.c userspace/edge/loop.c userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
 unit.notify := userspace/edge/notify.c
 unit.offload := userspace/edge/offload.c userspace/edge/loop.c

@@ -17,21 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-
-#include <libmnl/libmnl.h>
 
 #include "edge/ethtool.h"
 #include "edge/log.h"
 #include "edge/netdev.h"
+#include "edge/rtnl.h"
 
 #define BUCKETS	       1024
-#define RECEIVE_BYTES  (64u << 10)
-#define EVENT_BYTES    (4 << 20)
-#define BATCHES	       256 /* messages taken in a turn before callbacks run */
 #define DUMP_TRIES     3
 #define REDUMP_US      1000000
-#define QUERY_WAIT_S   5
 #define SINGLE_QUERIES 32 /* marked interfaces read one by one; more of them, all at once */
 
 enum mark { MARK_ADDRS = 1, MARK_LINK = 2 };
@@ -61,7 +55,7 @@ struct netif_table {
 	struct entry *first, **last, *gone;
 	unsigned n_marked;
 	struct entry *by_index[BUCKETS], *by_name[BUCKETS];
-	char buf[RECEIVE_BYTES];
+	char buf[RTNL_RECEIVE_BYTES];
 };
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -179,31 +173,10 @@ static bool netif_equal(const struct netif *a, const struct netif *b)
 
 /* --- messages --------------------------------------------------------------------------------- */
 
-struct attrs {
-	const struct nlattr *by_type[IFLA_MAX + 1];
-};
-
-static int attr_take(const struct nlattr *attr, void *arg)
-{
-	struct attrs *attrs = arg;
-	unsigned type = mnl_attr_get_type(attr);
-
-	if (type <= IFLA_MAX)
-		attrs->by_type[type] = attr;
-	return MNL_CB_OK;
-}
-
-static const struct nlattr *attr_of(const struct attrs *attrs, unsigned type, size_t min)
-{
-	const struct nlattr *attr = attrs->by_type[type];
-
-	return attr && mnl_attr_get_payload_len(attr) >= min ? attr : NULL;
-}
-
-static void stats_take(struct netif *ni, const struct attrs *attrs)
+static void stats_take(struct netif *ni, const struct rtnl_attrs *attrs)
 {
 	const struct nlattr *attr =
-		attr_of(attrs, IFLA_STATS64, offsetof(struct rtnl_link_stats64, tx_dropped) + 8);
+		rtnl_attr(attrs, IFLA_STATS64, offsetof(struct rtnl_link_stats64, tx_dropped) + 8);
 	struct rtnl_link_stats64 st = { 0 };
 	size_t len;
 
@@ -217,9 +190,9 @@ static void stats_take(struct netif *ni, const struct attrs *attrs)
 	ni->tx_dropped = st.tx_dropped;
 }
 
-static void name_take(struct netif_table *t, struct entry *e, const struct attrs *attrs)
+static void name_take(struct netif_table *t, struct entry *e, const struct rtnl_attrs *attrs)
 {
-	const struct nlattr *attr = attr_of(attrs, IFLA_IFNAME, 1);
+	const struct nlattr *attr = rtnl_attr(attrs, IFLA_IFNAME, 1);
 	char name[sizeof(e->ni.name)] = "";
 	size_t len;
 
@@ -235,9 +208,9 @@ static void name_take(struct netif_table *t, struct entry *e, const struct attrs
 }
 
 /* "noop" is what a device has that is down: there is no queue either. */
-static void qdisc_take(struct netif *ni, const struct attrs *attrs)
+static void qdisc_take(struct netif *ni, const struct rtnl_attrs *attrs)
 {
-	const struct nlattr *attr = attr_of(attrs, IFLA_QDISC, 1);
+	const struct nlattr *attr = rtnl_attr(attrs, IFLA_QDISC, 1);
 	char kind[16] = "";
 	size_t len;
 
@@ -253,7 +226,7 @@ static void link_take(struct netif_table *t, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct entry *e = entry_by_index(t, (uint32_t)ifi->ifi_index);
-	struct attrs attrs = { 0 };
+	struct rtnl_attrs attrs;
 	const struct nlattr *attr;
 	struct netif *ni;
 
@@ -263,20 +236,20 @@ static void link_take(struct netif_table *t, const struct nlmsghdr *nlh)
 		t->needs_redump = true; /* out of memory: try again later */
 		return;
 	}
-	mnl_attr_parse(nlh, sizeof(*ifi), attr_take, &attrs);
+	rtnl_attrs(nlh, sizeof(*ifi), &attrs);
 	e->is_seen = true;
 	name_take(t, e, &attrs);
 	ni = &e->ni;
 	ni->is_up = (ifi->ifi_flags & IFF_UP) && (ifi->ifi_flags & IFF_RUNNING);
 	ni->is_ethernet = ifi->ifi_type == ARPHRD_ETHER;
 	ni->is_loopback = ifi->ifi_flags & IFF_LOOPBACK;
-	attr = attr_of(&attrs, IFLA_ADDRESS, sizeof(ni->mac));
+	attr = rtnl_attr(&attrs, IFLA_ADDRESS, sizeof(ni->mac));
 	if (attr)
 		memcpy(ni->mac, mnl_attr_get_payload(attr), sizeof(ni->mac));
-	attr = attr_of(&attrs, IFLA_MTU, sizeof(uint32_t));
+	attr = rtnl_attr(&attrs, IFLA_MTU, sizeof(uint32_t));
 	if (attr)
 		ni->mtu = mnl_attr_get_u32(attr);
-	attr = attr_of(&attrs, IFLA_NUM_RX_QUEUES, sizeof(uint32_t));
+	attr = rtnl_attr(&attrs, IFLA_NUM_RX_QUEUES, sizeof(uint32_t));
 	if (attr)
 		ni->rx_queues = ethtool_rx_queues(&t->ethtool, ni->name, mnl_attr_get_u32(attr));
 	qdisc_take(ni, &attrs);
@@ -290,29 +263,24 @@ static void addr_take(struct netif_table *t, const struct nlmsghdr *nlh)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
 	struct entry *e = entry_by_index(t, ifa->ifa_index);
-	struct attrs attrs = { 0 };
+	struct rtnl_attrs attrs;
 	const struct nlattr *attr;
 
 	if (!e || ifa->ifa_family != AF_INET || e->ni.n_addrs == NETIF_ADDRS_MAX)
 		return;
-	mnl_attr_parse(nlh, sizeof(*ifa), attr_take, &attrs);
+	rtnl_attrs(nlh, sizeof(*ifa), &attrs);
 	/* IFA_ADDRESS is the other end of a point-to-point link. */
-	attr = attr_of(&attrs, IFA_LOCAL, sizeof(uint32_t));
+	attr = rtnl_attr(&attrs, IFA_LOCAL, sizeof(uint32_t));
 	if (attr)
 		e->ni.addrs[e->ni.n_addrs++].net = mnl_attr_get_u32(attr);
-}
-
-static bool is_long_enough(const struct nlmsghdr *nlh, size_t head)
-{
-	return mnl_nlmsg_get_payload_len(nlh) >= head;
 }
 
 /* One message of a dump or of a single answer. */
 static void answer_take(struct netif_table *t, const struct nlmsghdr *nlh)
 {
-	if (nlh->nlmsg_type == RTM_NEWLINK && is_long_enough(nlh, sizeof(struct ifinfomsg)))
+	if (nlh->nlmsg_type == RTM_NEWLINK && rtnl_has(nlh, sizeof(struct ifinfomsg)))
 		link_take(t, nlh);
-	else if (nlh->nlmsg_type == RTM_NEWADDR && is_long_enough(nlh, sizeof(struct ifaddrmsg)))
+	else if (nlh->nlmsg_type == RTM_NEWADDR && rtnl_has(nlh, sizeof(struct ifaddrmsg)))
 		addr_take(t, nlh);
 }
 
@@ -322,7 +290,7 @@ static void on_link_event(struct netif_table *t, const struct nlmsghdr *nlh)
 	struct entry *e;
 
 	/* A bridge reports its ports in messages of the same type; they are not the device's. */
-	if (!is_long_enough(nlh, sizeof(*ifi)) || ifi->ifi_family != AF_UNSPEC)
+	if (!rtnl_has(nlh, sizeof(*ifi)) || ifi->ifi_family != AF_UNSPEC)
 		return;
 	if (nlh->nlmsg_type == RTM_NEWLINK) {
 		link_take(t, nlh);
@@ -337,7 +305,7 @@ static void on_qdisc_event(struct netif_table *t, const struct nlmsghdr *nlh)
 {
 	const struct tcmsg *tc = mnl_nlmsg_get_payload(nlh);
 
-	if (is_long_enough(nlh, sizeof(*tc)) && tc->tcm_parent == TC_H_ROOT)
+	if (rtnl_has(nlh, sizeof(*tc)) && tc->tcm_parent == TC_H_ROOT)
 		entry_mark(t, entry_by_index(t, (uint32_t)tc->tcm_ifindex), MARK_LINK);
 }
 
@@ -354,7 +322,7 @@ static int on_event(const struct nlmsghdr *nlh, void *arg)
 	case RTM_NEWADDR:
 	case RTM_DELADDR:
 		ifa = mnl_nlmsg_get_payload(nlh);
-		if (is_long_enough(nlh, sizeof(*ifa)))
+		if (rtnl_has(nlh, sizeof(*ifa)))
 			entry_mark(t, entry_by_index(t, ifa->ifa_index), MARK_ADDRS);
 		break;
 	case RTM_NEWQDISC:
@@ -368,16 +336,6 @@ static int on_event(const struct nlmsghdr *nlh, void *arg)
 }
 
 /* --- asking the kernel ------------------------------------------------------------------------ */
-
-/* The number in a message that ends an answer: 0 or -errno. */
-static int answer_result(const struct nlmsghdr *nlh)
-{
-	int result = 0;
-
-	if (is_long_enough(nlh, sizeof(result)))
-		memcpy(&result, mnl_nlmsg_get_payload(nlh), sizeof(result));
-	return result;
-}
 
 /*
  * Sends a request and takes in its answer, to the end even when it is of no use: the kernel begins
@@ -404,9 +362,9 @@ static int query_run(struct netif_table *t, struct nlmsghdr *nlh)
 				continue; /* of a query that was given up */
 			was_interrupted |= (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
 			if (m->nlmsg_type == NLMSG_ERROR)
-				return answer_result(m);
-			if (m->nlmsg_type == NLMSG_DONE && answer_result(m))
-				return answer_result(m);
+				return rtnl_result(m);
+			if (m->nlmsg_type == NLMSG_DONE && rtnl_result(m))
+				return rtnl_result(m);
 			if (m->nlmsg_type == NLMSG_DONE)
 				return was_interrupted ? -EINTR : 0;
 			answer_take(t, m);
@@ -601,7 +559,7 @@ static void on_readable(void *arg, struct mtime now, uint32_t events)
 {
 	struct netif_table *t = arg;
 
-	for (int i = 0; i < BATCHES; i++) {
+	for (int i = 0; i < RTNL_EVENT_BATCHES; i++) {
 		ssize_t n = mnl_socket_recvfrom(t->events, t->buf, sizeof(t->buf));
 
 		if (n < 0 && errno == EINTR)
@@ -624,38 +582,11 @@ static void on_readable(void *arg, struct mtime now, uint32_t events)
 static int events_open(struct netif_table *t)
 {
 	static const int groups[] = { RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_TC };
-	int bytes = EVENT_BYTES, fd;
+	int err = rtnl_events_open(&t->events, groups, sizeof(groups) / sizeof(groups[0]));
 
-	t->events = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!t->events || mnl_socket_bind(t->events, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	fd = mnl_socket_get_fd(t->events);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-		int group = groups[i];
-
-		if (mnl_socket_setsockopt(t->events, NETLINK_ADD_MEMBERSHIP, &group,
-					  sizeof(group)) < 0)
-			return -errno;
-	}
-	return loop_fd_add(t->loop, fd, EPOLLIN, on_readable, t);
-}
-
-static int query_open(struct netif_table *t)
-{
-	const struct timeval wait = { .tv_sec = QUERY_WAIT_S };
-	int on = 1;
-
-	t->query = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	if (!t->query || mnl_socket_bind(t->query, 0, MNL_SOCKET_AUTOPID) < 0)
-		return -errno;
-	/* With strict checking the kernel honours the interface in a request for addresses. */
-	if (mnl_socket_setsockopt(t->query, NETLINK_GET_STRICT_CHK, &on, sizeof(on)) < 0)
-		return -errno;
-	if (setsockopt(mnl_socket_get_fd(t->query), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait)))
-		return -errno;
-	return 0;
+	if (err)
+		return err;
+	return loop_fd_add(t->loop, mnl_socket_get_fd(t->events), EPOLLIN, on_readable, t);
 }
 
 int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
@@ -675,7 +606,7 @@ int netif_open(struct netif_table **out, struct loop *l, netif_fn fn, void *arg)
 	if (!err)
 		err = netdev_open(&t->netdev, l, on_features, t);
 	if (!err)
-		err = query_open(t);
+		err = rtnl_query_open(&t->query);
 	/* Subscribed before the dump: nothing can change in between unnoticed. */
 	if (!err)
 		err = events_open(t);
