@@ -109,8 +109,11 @@ edge.src += userspace/edge/loop.c
 edge.src += userspace/edge/membership.c
 edge.src += userspace/edge/netdev.c
 edge.src += userspace/edge/netif.c
+edge.src += userspace/edge/nexthop.c
 edge.src += userspace/edge/notify.c
 edge.src += userspace/edge/offload.c
+edge.src += userspace/edge/route.c
+edge.src += userspace/edge/routestore.c
 edge.src += userspace/edge/rtnl.c
 edge.src += userspace/edge/sandbox.c
 edge.src += userspace/edge/spawn.c
@@ -284,6 +287,10 @@ unit_libs.offload := -lpthread
 unit.payload :=
 unit.pool := userspace/base/pool.c userspace/base/hash.c userspace/base/heap.c
 unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
+unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/nexthop.c \
+	userspace/edge/rtnl.c userspace/edge/loop.c userspace/edge/log.c userspace/base/hash.c \
+	userspace/base/pool.c
+unit_libs.route := -lmnl
 unit.rows := userspace/daemon/rows.c userspace/base/diag.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
 unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c

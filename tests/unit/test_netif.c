@@ -15,6 +15,7 @@
 
 #include "edge/netif.h"
 #include "../lib/child.h"
+#include "../lib/until.h"
 
 #define WAIT_MS	 10000
 #define QUIET_MS 50
@@ -31,7 +32,6 @@ static struct loop *loop;
 static struct netif_table *table;
 static struct told told[8192];
 static unsigned n_told;
-static bool (*wanted)(void);
 
 static void on_netif(void *arg, struct mtime now, const struct netif *ni, bool gone)
 {
@@ -86,33 +86,15 @@ static void open_table(void)
 
 /* --- running the loop until something holds --------------------------------------------------- */
 
-static struct loop_timer *poll_timer;
-static struct mtime poll_end;
-
-static void on_poll(void *arg, struct mtime now)
-{
-	if ((wanted && wanted()) || mtime_before(poll_end, now))
-		loop_stop(loop);
-	else
-		loop_timer_set(poll_timer, mtime_add(now, mtime_ms(2)));
-}
-
 static void run_until(bool (*what)(void), int64_t ms)
 {
-	wanted = what;
-	poll_end = mtime_add(loop_clock(), mtime_ms(ms));
-	assert_int_equal(loop_timer_new(loop, &poll_timer, on_poll, NULL), 0);
-	loop_timer_set(poll_timer, loop_clock());
-	assert_int_equal(loop_run(loop), 0);
-	loop_timer_free(poll_timer);
-	if (what)
-		assert_true(what());
+	assert_true(loop_until(loop, what, ms));
 }
 
 /* Lets what is under way arrive. */
 static void settle(void)
 {
-	run_until(NULL, QUIET_MS);
+	loop_until(loop, NULL, QUIET_MS);
 }
 
 static const struct netif *find(const char *name)
