@@ -98,6 +98,7 @@ engine.src += $(igmp.src)
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/resolve.c
+engine.src += userspace/engine/rpf.c
 engine.src += userspace/engine/rule.c
 
 edge.src += userspace/edge/buffer.c
@@ -292,6 +293,7 @@ unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/
 	userspace/base/pool.c
 unit_libs.route := -lmnl
 unit.rows := userspace/daemon/rows.c userspace/base/diag.c
+unit.rpf := userspace/engine/rpf.c userspace/base/pool.c userspace/base/hash.c userspace/base/ip4.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
 unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c
 unit_libs.sandbox := -lcap-ng -lseccomp
