@@ -97,6 +97,9 @@ engine.src += userspace/engine/datapath.c
 engine.src += $(igmp.src)
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
+engine.src += userspace/engine/mrib.c
+engine.src += userspace/engine/mrib_explain.c
+engine.src += userspace/engine/mrib_rule.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rpf.c
 engine.src += userspace/engine/rule.c
@@ -279,6 +282,9 @@ unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/base/ip4.c
+unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_explain.c userspace/engine/mrib_rule.c \
+	userspace/engine/rule.c userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c \
+	userspace/base/ip4.c
 unit.netif := userspace/edge/netif.c userspace/edge/rtnl.c userspace/edge/ethtool.c \
 	userspace/edge/netdev.c userspace/edge/loop.c userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
