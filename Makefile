@@ -298,6 +298,8 @@ unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/
 	userspace/edge/rtnl.c userspace/edge/loop.c userspace/edge/log.c userspace/base/hash.c \
 	userspace/base/pool.c
 unit_libs.route := -lmnl
+unit.routestore := userspace/edge/routestore.c userspace/edge/nexthop.c userspace/base/hash.c \
+	userspace/base/pool.c
 unit.rows := userspace/daemon/rows.c userspace/base/diag.c
 unit.rpf := userspace/engine/rpf.c userspace/base/pool.c userspace/base/hash.c userspace/base/ip4.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c

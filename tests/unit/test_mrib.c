@@ -295,6 +295,11 @@ static void boundaries_and_ports_that_are_not_there(void **state)
 	drain();
 	mrib_port_set(mrib, 3, &gone);
 	assert_false(mrib_dirty_next(mrib, &dirty));
+	/* by what it inherits a source is concerned too */
+	input(sg("198.18.0.1", "239.255.1.1"), 7, MRIB_PIM);
+	drain();
+	mrib_port_set(mrib, 200, &gone);
+	assert_int_equal(mrib_counts(mrib).dirty, 2);
 	mrib_port_set(mrib, MRIB_PORTS_MAX, &named);
 }
 
@@ -445,6 +450,10 @@ static void what_must_not_be_forwarded_has_a_rule_that_drops(void **state)
 	assert_string_equal(r.rule.interface, "p0");
 	assert_true(ip4_equal(r.rule.source, S.source));
 	assert_int_equal(r.rule.n_outputs, 0);
+	input(S, 0, MRIB_PIM); /* both trees come in there: one rule is enough */
+	assert_true(mrib_rule(mrib, S, MRIB_RULE_MAIN, &r));
+	assert_false(mrib_rule(mrib, S, MRIB_RULE_GUARD, &r));
+	input(S, 9, MRIB_PIM);
 	input(G, MRIB_NO_PORT, MRIB_PIM);
 	assert_false(mrib_rule(mrib, S, MRIB_RULE_GUARD, &r));
 }

@@ -324,7 +324,7 @@ static bool has_no_third(void)
 	return !find("198.19.3.0", 24);
 }
 
-/* The kernel says nothing of the routes that go with these. */
+/* The kernel says nothing of the routes that go with a link, and older ones with an address. */
 static void routes_vanish_with_links_and_addresses(void **state)
 {
 	open_table();

@@ -5,9 +5,9 @@
  * wait in their socket: replayed after it they can only make its result newer. That is what makes
  * the two agree without a lock, and what makes a dump that took long harmless.
  *
- * The kernel says nothing when it removes routes with a link that goes down, with the address that
- * they prefer, or (to whom RTM_NEWROUTE names an object only) when an object changes. The events
- * that it does send lead to a dump then.
+ * The kernel says nothing when it removes routes with a link that goes down, nor do older ones with
+ * the address that routes prefer, nor when an object changes that routes name without spelling it
+ * out. The events that it does send lead to a dump then.
  */
 #include "edge/route.h"
 

@@ -28,16 +28,16 @@ int route_open(struct route_table **out, struct loop *l, route_fn fn, void *arg)
 void route_close(struct route_table *t);
 
 /*
- * What there is. Holds until the loop runs again. True and complete when a callback comes; while the
- * kernel is being read again, it may have routes that are no more, and at no time lacks any that
- * have been there all along.
+ * What there is. Holds until the loop runs again. True and complete when a callback comes; while
+ * the kernel is being read again, it may have routes that are no more, and at no time lacks any
+ * that have been there all along.
  */
 struct fib_view route_view(const struct route_table *t);
 
 struct route_counts {
 	uint64_t overruns; /* times that notifications were lost, each followed by a dump */
 	uint64_t dumps;    /* of everything or a part */
-	uint64_t refused;  /* routes, hops, rules and objects beyond a limit: answers may be wrong */
+	uint64_t refused;  /* routes, hops, rules, objects beyond a limit: answers may be wrong */
 	int64_t last_dump_us;
 };
 struct route_counts route_counts(const struct route_table *t);

@@ -27,8 +27,9 @@ void routestore_init(struct routestore *s, uint32_t max);
 void routestore_fini(struct routestore *s);
 
 /*
- * A route that is there, with its n_hops hops (first_hop and rank are ignored); `object` is the next
- * hop object that it uses, 0 = none. `replaces`: in place of the one of its key, as the kernel said.
+ * A route that is there, with its n_hops hops (first_hop and rank are ignored); `object` is the
+ * next hop object that it uses, 0 = none. `replaces`: in place of the one of its key, as the
+ * kernel said.
  */
 void routestore_put(struct routestore *s, const struct fib_route *r, const struct fib_hop *hops,
 		    uint32_t object, bool replaces);

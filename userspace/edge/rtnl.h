@@ -13,7 +13,7 @@
 #define RTNL_RECEIVE_BYTES (64u << 10) /* no message and no part of a dump is longer */
 #define RTNL_EVENT_BATCHES 256	       /* messages taken in a turn */
 
-/* A non-blocking socket that is subscribed to these RTNLGRP_*. 0 or -errno, then nothing is open. */
+/* A non-blocking socket, subscribed to these RTNLGRP_*. 0 or -errno, then nothing is open. */
 int rtnl_events_open(struct mnl_socket **out, const int *groups, size_t n);
 
 /* A blocking socket with strict checking: the kernel honours what a request for a dump names. */

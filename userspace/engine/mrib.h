@@ -89,7 +89,7 @@ int mrib_add(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum
 void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum mrib_mark mark,
 	      enum mrib_origin origin);
 
-/* The input as this origin sees it; a route can be kept by its input alone. MRIB_NO_PORT: no word. */
+/* The input as this origin sees it, which can keep a route alone. MRIB_NO_PORT: no word on it. */
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin);
 
@@ -144,7 +144,7 @@ struct mrib_out {
 	uint8_t ttl_threshold;
 };
 
-/* All marked ports of an (S,G) and of its (*,G), by number; returns how many. Any sg can be asked. */
+/* All marked ports of an (S,G) and of its (*,G), by number; how many. Any sg can be asked. */
 unsigned mrib_outputs(const struct mrib *m, struct sg sg, struct mrib_out out[MRIB_PORTS_MAX]);
 
 const char *mrib_out_text(enum mrib_out_why why);

@@ -2,16 +2,17 @@
 /*
  * Reverse path forwarding: by which interface, and from which neighbour, traffic of an address has
  * to come. Answers are computed from what is true now, each time: an answer is complete, or it says
- * why there is none and what it failed at. Nothing half resolved is kept (rpf_generation() says when
- * answers may have become others).
+ * why there is none and what it failed at. Nothing half resolved is kept (rpf_generation() says
+ * when answers may have become others).
  *
  * First the static mroutes are asked, then the kernel's routes as its policy rules say. In both the
  * longest prefix counts, then the lowest preference or metric. What leads over interfaces that are
- * down, are no ports, or over no neighbour that the caller accepts, is passed over for the next best,
- * as the kernel would, which removes such routes a little later; a route that refuses is an answer.
+ * down, are no ports, or over no neighbour that the caller accepts, is passed over for the next
+ * best, as the kernel would, which removes such routes a little later; a route that refuses is an
+ * answer.
  *
- * Cost, n routes: a load O(n) (a radix sort), a look-up O(log n) for each table asked, and at most 32
- * shorter prefixes. tests/unit/test_rpf.c measures both.
+ * Cost, n routes: a load O(n) (a radix sort), a look-up O(log n) for each table asked, and at most
+ * 32 shorter prefixes. tests/unit/test_rpf.c measures both.
  */
 #pragma once
 
