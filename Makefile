@@ -73,6 +73,28 @@ base.src += userspace/base/diag.c
 base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 
+wire.src += userspace/wire/igmp.c
+wire.src += userspace/wire/ip.c
+wire.src += userspace/wire/pim.c
+wire.src += userspace/wire/pim_assert.c
+wire.src += userspace/wire/pim_bsr.c
+wire.src += userspace/wire/pim_hello.c
+wire.src += userspace/wire/pim_jp.c
+wire.src += userspace/wire/pim_register.c
+
+igmp.src += userspace/engine/igmp.c
+igmp.src += userspace/engine/igmp_access.c
+igmp.src += userspace/engine/igmp_group.c
+igmp.src += userspace/engine/igmp_hosts.c
+igmp.src += userspace/engine/igmp_proxy.c
+igmp.src += userspace/engine/igmp_querier.c
+igmp.src += userspace/engine/igmp_query.c
+igmp.src += userspace/engine/igmp_report.c
+igmp.src += userspace/engine/igmp_show.c
+igmp.src += userspace/engine/igmp_tell.c
+igmp.src += userspace/engine/igmp_timing.c
+
+engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
@@ -291,6 +313,9 @@ unit.notify := userspace/edge/notify.c
 unit.offload := userspace/edge/offload.c userspace/edge/loop.c
 unit_libs.offload := -lpthread
 unit.payload :=
+pim_wire.src := $(filter userspace/wire/pim%,$(wire.src)) userspace/base/bytes.c \
+	userspace/base/cksum.c userspace/base/ip4.c
+unit.pim_wire := $(pim_wire.src)
 unit.pool := userspace/base/pool.c userspace/base/hash.c userspace/base/heap.c
 unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
 unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/nexthop.c \
@@ -369,6 +394,7 @@ fuzz.igmp := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
 	userspace/base/cksum.c
 fuzz.igmp_engine := $(igmp_test.src)
 fuzz.json5 := userspace/base/json5.c userspace/base/diag.c
+fuzz.pim_wire := $(pim_wire.src)
 
 fuzz_names := $(sort $(patsubst fuzz.%,%,$(filter fuzz.%,$(.VARIABLES))))
 
