@@ -317,6 +317,7 @@ pim_wire.src := $(filter userspace/wire/pim%,$(wire.src)) userspace/base/bytes.c
 	userspace/base/cksum.c userspace/base/ip4.c
 unit.pim_wire := $(pim_wire.src)
 unit.pool := userspace/base/pool.c userspace/base/hash.c userspace/base/heap.c
+unit.portset :=
 unit.resolve := userspace/engine/resolve.c userspace/base/ip4.c
 unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/nexthop.c \
 	userspace/edge/rtnl.c userspace/edge/loop.c userspace/edge/log.c userspace/base/hash.c \

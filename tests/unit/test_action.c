@@ -88,6 +88,27 @@ static void records_come_without_what_was_there_before(void **state)
 	assert_false(list.list[0].event.is_self);
 }
 
+static void forwarded_packets_are_copied(void **state)
+{
+	static struct actions a;
+	uint8_t packet[ACTIONS_BYTES];
+	struct portset ports = { 0 };
+
+	actions_clear(&a);
+	memset(packet, 0x5a, sizeof(packet));
+	portset_add(&ports, 3);
+	assert_true(actions_forward(&a, packet, 100, ports));
+	assert_true(actions_forward(&a, packet, ACTIONS_BYTES - 100, ports));
+	assert_int_equal(a.n, 2);
+	assert_int_equal(a.list[1].kind, ACT_FORWARD);
+	assert_int_equal(a.list[1].forward.off, 100);
+	assert_int_equal(a.list[1].forward.len, ACTIONS_BYTES - 100);
+	assert_true(portset_has(&a.list[1].forward.ports, 3));
+	assert_memory_equal(a.bytes, packet, ACTIONS_BYTES);
+	assert_false(actions_forward(&a, packet, 1, ports));
+	assert_int_equal(a.n, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -95,6 +116,7 @@ int main(void)
 		cmocka_unit_test(a_packet_that_does_not_fit_is_not_sent),
 		cmocka_unit_test(a_full_list_says_so),
 		cmocka_unit_test(records_come_without_what_was_there_before),
+		cmocka_unit_test(forwarded_packets_are_copied),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

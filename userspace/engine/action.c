@@ -34,6 +34,22 @@ bool actions_send(struct actions *a, uint32_t port, const struct wr *w, struct a
 	return true;
 }
 
+bool actions_forward(struct actions *a, const void *packet, uint16_t len, struct portset ports)
+{
+	struct action *action;
+	struct wr w = actions_packet(a);
+
+	wr_bytes(&w, packet, len);
+	if (wr_failed(&w))
+		return false;
+	action = actions_add(a, ACT_FORWARD, PORT_NONE);
+	if (!action)
+		return false;
+	action->forward = (struct act_forward){ ports, (uint16_t)a->n_bytes, len };
+	a->n_bytes += len;
+	return true;
+}
+
 bool actions_member(struct actions *a, enum act_kind kind, uint32_t port, struct sg sg,
 		    enum want_mode mode)
 {

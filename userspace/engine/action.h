@@ -9,12 +9,14 @@
  * once (its next() is the present).
  *
  * A port is an index into the table of interfaces that the daemon keeps for its engines, never an
- * ifindex: it stays the same when an interface is deleted and made again.
+ * ifindex: it stays the same when an interface is deleted and made again. A packet that is to go
+ * by the kernel's routes has PORT_NONE.
  */
 #pragma once
 
 #include "base/bytes.h"
 #include "base/ip4.h"
+#include "base/portset.h"
 
 #define ACTIONS_MAX   256
 #define ACTIONS_BYTES 16384 /* of all packets in one list; more than any MTU that is supported */
@@ -25,6 +27,9 @@ enum act_kind {
 	ACT_LEAVE,
 	ACT_WANT,   /* somebody behind the port wants this traffic */
 	ACT_UNWANT, /* takes back exactly what was wanted */
+	ACT_ROUTE,  /* how a tree goes through this router, in place of what was said of sg */
+	ACT_UNROUTE,
+	ACT_FORWARD, /* an IP packet that came in another one, out of several ports, TTL one less */
 	ACT_EVENT,  /* for subscribers and the log */
 };
 
@@ -38,6 +43,12 @@ enum event_kind {
 	EVENT_IGMP_VERSION,   /* port, peer, value = version of a query that is not the port's */
 	EVENT_IGMP_LIMIT,     /* port, sg, value = what the limit is; at most one a minute a port */
 	EVENT_IGMP_NO_QUERIER, /* port: nobody has asked for twice the query interval */
+	EVENT_PIM_NEIGHBOR, /* port, peer, value = 1 came, 0 went */
+	EVENT_PIM_DR,	    /* port, peer = who is, is_self */
+	EVENT_PIM_RP,	    /* sg.group, peer = its RP from now on, 0 = none, is_self */
+	EVENT_PIM_BSR,	    /* peer = the elected BSR, 0 = none, is_self */
+	EVENT_PIM_ASSERT,   /* port, sg, peer = who forwards here, is_self */
+	EVENT_PIM_LIMIT,    /* sg, value = what the limit is; at most one a minute */
 };
 
 struct act_send {
@@ -50,6 +61,25 @@ struct act_send {
 struct act_member {
 	struct sg sg;
 	enum want_mode mode;
+};
+
+/*
+ * Packets of sg that come in at `iif` go out of every port of `joined` (routers wait there) and of
+ * `local` (hosts do), and to `register_to` in Registers from `register_from` when it is not 0.
+ * With iif PORT_NONE they come in Registers only. Before `is_spt` the engine waits for the first
+ * packet on the shortest path and wants to hear of it at once.
+ */
+struct act_route {
+	struct sg sg;
+	uint32_t iif;
+	bool is_spt;
+	struct ip4 register_to, register_from;
+	struct portset joined, local;
+};
+
+struct act_forward {
+	struct portset ports;
+	uint16_t off, len; /* IP header and all, as it came, in the list's bytes */
 };
 
 struct act_event {
@@ -66,6 +96,8 @@ struct action {
 	union {
 		struct act_send send;     /* ACT_SEND */
 		struct act_member member; /* ACT_JOIN, ACT_LEAVE, ACT_WANT, ACT_UNWANT */
+		struct act_route route;   /* ACT_ROUTE; of ACT_UNROUTE only sg counts */
+		struct act_forward forward; /* ACT_FORWARD */
 		struct act_event event;   /* ACT_EVENT */
 	};
 };
@@ -99,6 +131,9 @@ struct wr actions_packet(struct actions *a);
  * and nothing is sent, when the writer has failed or the list is full.
  */
 bool actions_send(struct actions *a, uint32_t port, const struct wr *w, struct act_send head);
+
+/* ACT_FORWARD of a copy of `len` bytes. False when the list is full. */
+bool actions_forward(struct actions *a, const void *packet, uint16_t len, struct portset ports);
 
 /* False when the list is full. */
 bool actions_member(struct actions *a, enum act_kind kind, uint32_t port, struct sg sg,
