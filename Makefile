@@ -94,8 +94,31 @@ igmp.src += userspace/engine/igmp_show.c
 igmp.src += userspace/engine/igmp_tell.c
 igmp.src += userspace/engine/igmp_timing.c
 
+pim.src += userspace/engine/pim.c
+pim.src += userspace/engine/pim_assert.c
+pim.src += userspace/engine/pim_bsm.c
+pim.src += userspace/engine/pim_bsr.c
+pim.src += userspace/engine/pim_data.c
+pim.src += userspace/engine/pim_down.c
+pim.src += userspace/engine/pim_jp.c
+pim.src += userspace/engine/pim_macro.c
+pim.src += userspace/engine/pim_neighbor.c
+pim.src += userspace/engine/pim_port.c
+pim.src += userspace/engine/pim_register.c
+pim.src += userspace/engine/pim_route.c
+pim.src += userspace/engine/pim_rp.c
+pim.src += userspace/engine/pim_show.c
+pim.src += userspace/engine/pim_up.c
+
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
+engine.src += $(igmp.src)
+engine.src += userspace/engine/action.c
+engine.src += userspace/engine/datapath.c
+engine.src += userspace/engine/mrib.c
+engine.src += userspace/engine/mrib_explain.c
+engine.src += userspace/engine/mrib_rule.c
+engine.src += $(pim.src)
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -315,6 +338,13 @@ unit_libs.offload := -lpthread
 unit.payload :=
 pim_wire.src := $(filter userspace/wire/pim%,$(wire.src)) userspace/base/bytes.c \
 	userspace/base/cksum.c userspace/base/ip4.c
+pim_engine.src := $(pim.src) userspace/engine/action.c $(pim_wire.src) userspace/base/hash.c \
+	userspace/base/heap.c userspace/base/pool.c
+unit.pim_assert := $(pim_engine.src)
+unit.pim_bsr := $(pim_engine.src)
+unit.pim_hello := $(pim_engine.src)
+unit.pim_register := $(pim_engine.src)
+unit.pim_tree := $(pim_engine.src)
 unit.pim_wire := $(pim_wire.src)
 unit.pool := userspace/base/pool.c userspace/base/hash.c userspace/base/heap.c
 unit.portset :=
