@@ -386,6 +386,10 @@ unit: $(unit_bins) ## build and run the unit tests (MODE=asan: under the sanitiz
 # sim.<name>: what tests/sim/sim_<name>.c is linked with.
 
 sim.igmp := $(igmp_test.src)
+sim.pim_bsr := $(pim_engine.src)
+sim.pim_chain := $(pim_engine.src)
+sim.pim_lan := $(pim_engine.src)
+sim.pim_ring := $(pim_engine.src)
 
 sim_names := $(sort $(patsubst sim.%,%,$(filter sim.%,$(.VARIABLES))))
 sim_bins := $(addprefix $(B)/tests/sim/,$(sim_names))
