@@ -429,6 +429,7 @@ fuzz.igmp := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \
 	userspace/base/cksum.c
 fuzz.igmp_engine := $(igmp_test.src)
 fuzz.json5 := userspace/base/json5.c userspace/base/diag.c
+fuzz.pim := $(pim_engine.src)
 fuzz.pim_wire := $(pim_wire.src)
 
 fuzz_names := $(sort $(patsubst fuzz.%,%,$(filter fuzz.%,$(.VARIABLES))))
