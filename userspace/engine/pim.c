@@ -110,7 +110,7 @@ struct pim *pim_init(const struct pim_config *cfg, struct arena *a)
 	return e;
 }
 
-/* --- what all files use ----------------------------------------------------------------------- */
+/* --- what all files use ------------------------------------------------------------------- */
 
 struct port *pim_port(struct pim *e, uint32_t index)
 {
@@ -182,8 +182,7 @@ void pim_send(struct pim *e, uint32_t port, struct wr *w, struct ip4 source, str
 		e->counters.unsent++;
 }
 
-/* --- entering and leaving ----------------------------------------------------------------------
- */
+/* --- entering and leaving ----------------------------------------------------------------- */
 
 void pim_enter(struct pim *e, struct mtime now, struct actions *out)
 {
@@ -279,8 +278,7 @@ int pim_local(struct pim *e, struct mtime now, uint32_t port, struct sg sg, enum
 	return err;
 }
 
-/* --- packets ------------------------------------------------------------------------------------
- */
+/* --- packets ------------------------------------------------------------------------------ */
 
 static bool is_for_all_routers(struct ip4 a)
 {
@@ -374,8 +372,7 @@ enum pim_drop pim_input(struct pim *e, struct mtime now, const struct pim_rx *rx
 	return d;
 }
 
-/* --- time ---------------------------------------------------------------------------------------
- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static void fire(struct pim *e, struct due *d)
 {

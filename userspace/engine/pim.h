@@ -19,7 +19,7 @@
 
 struct pim; /* one instance */
 
-/* --- configuration ---------------------------------------------------------------------------- */
+/* --- configuration ------------------------------------------------------------------------ */
 
 #define PIM_ACL_MAX    16
 #define PIM_STATIC_RPS 64
@@ -120,7 +120,7 @@ struct pim_link {
 	struct ip4 secondaries[PIM_SECONDARIES];
 };
 
-/* --- the face of every engine ----------------------------------------------------------------- */
+/* --- the face of every engine ------------------------------------------------------------- */
 
 /*
  * Cuts an instance out of the arena; NULL when it is too small, or only measures. The configuration
@@ -186,7 +186,7 @@ struct mtime pim_next(const struct pim *e);
  */
 bool pim_stop(struct pim *e, struct mtime now, struct actions *out);
 
-/* --- looking ---------------------------------------------------------------------------------- */
+/* --- looking ------------------------------------------------------------------------------ */
 
 struct pim_counters {
 	uint64_t rx, rx_type[16]; /* rx = rx_ok + sum of drops */

@@ -72,8 +72,7 @@ static void lose(struct pim *e, struct branch *b, const struct heard *h)
 	set_state(e, b, PIM_ASSERT_LOSER);
 }
 
-/* --- what comes in -------------------------------------------------------------------------------
- */
+/* --- what comes in ------------------------------------------------------------------------ */
 
 /* (*,G) only hears what is about the shared tree; (S,G) is provoked by that, but never yields. */
 static void heard_noinfo(struct pim *e, struct route *r, const struct heard *h,
@@ -206,8 +205,7 @@ void pim_assert_due(struct pim *e, struct branch *b)
 	}
 }
 
-/* --- what no longer holds ------------------------------------------------------------------------
- */
+/* --- what no longer holds ----------------------------------------------------------------- */
 
 static bool is_winner_alive(struct pim *e, const struct branch *b)
 {

@@ -4,8 +4,7 @@
 
 #define BSM_MAX 1400 /* bytes in one message; more are further fragments with the same tag */
 
-/* --- out ----------------------------------------------------------------------------------------
- */
+/* --- out ---------------------------------------------------------------------------------- */
 
 /* The BSR tells what RPs have told it; others pass on what they know. */
 static bool is_to_tell(const struct pim *e, const struct bsr_rp *b)
@@ -122,8 +121,7 @@ void pim_bsm_forward(struct pim *e, const struct pim_rx *rx)
 	}
 }
 
-/* --- in -----------------------------------------------------------------------------------------
- */
+/* --- in ----------------------------------------------------------------------------------- */
 
 /* All RPs of a range are there: they replace the ones that were (BS-6). */
 static void commit(struct pim *e, struct ip4_prefix range, uint16_t tag)

@@ -26,8 +26,7 @@ static void schedule(struct pim *e)
 	pim_due(e, &b->due, mtime_min(at, b->originate_at));
 }
 
-/* --- who is it ----------------------------------------------------------------------------------
- */
+/* --- who is it ---------------------------------------------------------------------------- */
 
 static bool is_weight_at_least(uint8_t priority, struct ip4 addr, uint8_t than,
 			       struct ip4 than_addr)
@@ -114,8 +113,7 @@ void pim_bsr_start(struct pim *e)
 	schedule(e);
 }
 
-/* --- being the BSR -------------------------------------------------------------------------------
- */
+/* --- being the BSR ------------------------------------------------------------------------ */
 
 static void originate(struct pim *e)
 {
@@ -165,8 +163,7 @@ static void elected(struct pim *e)
 	originate(e);
 }
 
-/* --- candidate RPs -------------------------------------------------------------------------------
- */
+/* --- candidate RPs ------------------------------------------------------------------------ */
 
 /* What an RP says of itself, to the BSR. */
 static enum pim_drop adv_take(struct pim *e, const struct pim_crp_adv *c)
@@ -340,8 +337,7 @@ void pim_bsr_neighbor(struct pim *e, struct port *p, struct neighbor *n)
 		pim_bsm_send(e, p, n->addr, PIM_NO_FORWARD);
 }
 
-/* --- time ---------------------------------------------------------------------------------------
- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static void timer(struct pim *e)
 {

@@ -19,8 +19,7 @@ static struct mtime override_interval(const struct pim *e, const struct port *p)
 				  : e->now;
 }
 
-/* --- (*,G) and (S,G) ----------------------------------------------------------------------------
- */
+/* --- (*,G) and (S,G) ---------------------------------------------------------------------- */
 
 static void joined(struct branch *b, struct mtime expires)
 {
@@ -56,8 +55,7 @@ static void prune_echo(struct pim *e, const struct branch *b)
 		pim_jp_add(e, b->port, p->link.address, b->route->sg, kind_of(b->route), false);
 }
 
-/* --- (S,G,rpt) ----------------------------------------------------------------------------------
- */
+/* --- (S,G,rpt) ---------------------------------------------------------------------------- */
 
 static void rpt_clear(struct branch *b)
 {
@@ -117,8 +115,7 @@ void pim_down_end(struct pim *e, struct port *p, struct ip4 group)
 	}
 }
 
-/* --- entries of a message ------------------------------------------------------------------------
- */
+/* --- entries of a message ----------------------------------------------------------------- */
 
 static bool has_star_join(struct pim *e, struct ip4 group, uint32_t port)
 {
@@ -234,8 +231,7 @@ void pim_down_entry(struct pim *e, struct port *p, struct sg sg, const struct pi
 		e->counters.entries_ignored++;
 }
 
-/* --- timers -------------------------------------------------------------------------------------
- */
+/* --- timers ------------------------------------------------------------------------------- */
 
 void pim_down_due(struct pim *e, struct branch *b)
 {

@@ -11,8 +11,7 @@
 #define KIND_STAR   (PIM_SPARSE | PIM_WILDCARD | PIM_RPT)
 #define KIND_RPT    (PIM_SPARSE | PIM_RPT)
 
-/* --- in -----------------------------------------------------------------------------------------
- */
+/* --- in ----------------------------------------------------------------------------------- */
 
 static bool is_group_ok(const struct pim *e, const struct port *p, struct ip4_prefix group)
 {
@@ -79,8 +78,7 @@ enum pim_drop pim_jp_input(struct pim *e, struct port *p, const struct pim_rx *r
 	return PIM_OK;
 }
 
-/* --- the queue ----------------------------------------------------------------------------------
- */
+/* --- the queue ---------------------------------------------------------------------------- */
 
 /* Nobody is told who is not there any more; our own address is that of a PruneEcho. */
 static bool can_reach(struct pim *e, uint32_t index, struct ip4 upstream, struct ip4 group)
@@ -120,8 +118,7 @@ void pim_jp_add(struct pim *e, uint32_t port, struct ip4 upstream, struct sg sg,
 	e->jp[e->n_jp++] = item;
 }
 
-/* --- out ----------------------------------------------------------------------------------------
- */
+/* --- out ---------------------------------------------------------------------------------- */
 
 struct block_source {
 	struct ip4 addr;

@@ -30,8 +30,7 @@ struct neighbor *pim_neighbor_by_any(struct port *p, struct ip4 addr)
 	return n;
 }
 
-/* --- what is agreed -----------------------------------------------------------------------------
- */
+/* --- what is agreed ----------------------------------------------------------------------- */
 
 static bool is_better_dr(const struct port *p, uint32_t priority, struct ip4 addr,
 			 uint32_t best_priority, bool by_priority)
@@ -96,8 +95,7 @@ void pim_elect(struct pim *e, struct port *p)
 				       .kind = EVENT_PIM_DR, .peer = p->dr, .is_self = p->is_dr });
 }
 
-/* --- coming and going ----------------------------------------------------------------------------
- */
+/* --- coming and going --------------------------------------------------------------------- */
 
 static void tell(struct pim *e, const struct neighbor *n, bool is_up)
 {

@@ -5,8 +5,7 @@
 #define SETTLE_MAX   512 /* in one call */
 #define LIMIT_PERIOD 60000
 
-/* --- tables ------------------------------------------------------------------------------------
- */
+/* --- tables ------------------------------------------------------------------------------- */
 
 static uint32_t key_of(const struct pim *e, struct sg sg)
 {
@@ -136,8 +135,7 @@ static void route_free(struct pim *e, struct route *r)
 		pim_dirty(e, star);
 }
 
-/* --- timers ------------------------------------------------------------------------------------
- */
+/* --- timers ------------------------------------------------------------------------------- */
 
 void pim_branch_schedule(struct pim *e, struct branch *b)
 {
@@ -177,8 +175,7 @@ void pim_route_due(struct pim *e, struct route *r)
 	pim_route_schedule(e, r);
 }
 
-/* --- settling ----------------------------------------------------------------------------------
- */
+/* --- settling ----------------------------------------------------------------------------- */
 
 void pim_dirty(struct pim *e, struct route *r)
 {

@@ -14,8 +14,7 @@ uint32_t pim_rp_hash(struct ip4 group, uint8_t mask_len, struct ip4 rp)
 	return (1103515245u * (inner ^ ip4_host(rp)) + 12345u) & 0x7fffffffu;
 }
 
-/* --- the RP-set ---------------------------------------------------------------------------------
- */
+/* --- the RP-set --------------------------------------------------------------------------- */
 
 static bool is_prefix_equal(struct ip4_prefix a, struct ip4_prefix b)
 {
@@ -67,8 +66,7 @@ bool pim_bsr_expire(struct pim *e)
 	return any;
 }
 
-/* --- choosing -----------------------------------------------------------------------------------
- */
+/* --- choosing ----------------------------------------------------------------------------- */
 
 static bool is_reachable(const struct pim *e, struct ip4 rp)
 {

@@ -8,14 +8,14 @@ enum { KIND_STAR = PIM_SPARSE | PIM_WILDCARD | PIM_RPT, KIND_SG = PIM_SPARSE };
 /* Joins to a router are repeated so soon while it has been known for less than this. */
 #define NEWCOMER_MS 5000
 #define AGAIN_MS    2500
+#define STEP_MS	    25 /* of t_override */
 
 static uint8_t kind_of(const struct route *r)
 {
 	return is_star(r) ? KIND_STAR : KIND_SG;
 }
 
-/* --- where it is --------------------------------------------------------------------------------
- */
+/* --- where it is -------------------------------------------------------------------------- */
 
 static void rp_update(struct pim *e, struct route *star)
 {
@@ -94,16 +94,11 @@ struct upstream pim_up_rpt(const struct pim *e, const struct route *r)
 	return b && b->assert == PIM_ASSERT_LOSER ? to_winner(b) : r->star->up;
 }
 
-/* --- the machines -------------------------------------------------------------------------------
- */
+/* --- the machines ------------------------------------------------------------------------- */
 
-/*
- * When the next periodic Join is due: on a grain of a 64th of the period, so that those of many
- * routes leave in the same message.
- */
-static struct mtime next_join(const struct pim *e)
+/* On a grain of a 64th of the period, so that what is due for many routes leaves in one message. */
+static struct mtime on_grain(const struct pim *e, struct mtime at)
 {
-	struct mtime at = pim_after(e, e->cfg.jp_period_ms);
 	int64_t grain = (int64_t)e->cfg.jp_period_ms * 1000 / 64;
 
 	if (grain > 0)
@@ -111,9 +106,12 @@ static struct mtime next_join(const struct pim *e)
 	return at;
 }
 
+/* t_override, in steps for the same reason: a router that restarts may be joined by all routes. */
 static struct mtime override(struct pim *e, uint32_t port)
 {
-	return pim_random_ms(e, 0, port < e->cfg.ports ? e->ports[port].override_ms : 0);
+	uint32_t ms = port < e->cfg.ports ? e->ports[port].override_ms : 0;
+
+	return pim_after(e, (int64_t)random_in(&e->random, 0, ms / STEP_MS) * STEP_MS);
 }
 
 static void send_to(struct pim *e, const struct route *r, const struct upstream *u, bool is_join)
@@ -133,9 +131,9 @@ static bool is_newcomer(struct pim *e, const struct upstream *u)
 static void join(struct pim *e, struct route *r)
 {
 	send_to(e, r, &r->up, true);
-	r->join_due = next_join(e);
+	r->join_due = on_grain(e, pim_after(e, e->cfg.jp_period_ms));
 	if (is_newcomer(e, &r->up))
-		r->join_due = mtime_min(r->join_due, pim_random_ms(e, AGAIN_MS / 2, AGAIN_MS));
+		r->join_due = mtime_min(r->join_due, on_grain(e, pim_after(e, AGAIN_MS)));
 }
 
 static void stop_joining(struct pim *e, struct route *r)
@@ -227,8 +225,7 @@ void pim_up_due(struct pim *e, struct route *r)
 	}
 }
 
-/* --- what others say to the same upstream router
- * -------------------------------------------------- */
+/* --- what others say to the same upstream router ------------------------------------------ */
 
 static bool is_to(const struct upstream *u, const struct port *p, struct ip4 neighbor)
 {
