@@ -73,52 +73,7 @@ base.src += userspace/base/diag.c
 base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 
-wire.src += userspace/wire/igmp.c
-wire.src += userspace/wire/ip.c
-wire.src += userspace/wire/pim.c
-wire.src += userspace/wire/pim_assert.c
-wire.src += userspace/wire/pim_bsr.c
-wire.src += userspace/wire/pim_hello.c
-wire.src += userspace/wire/pim_jp.c
-wire.src += userspace/wire/pim_register.c
-
-igmp.src += userspace/engine/igmp.c
-igmp.src += userspace/engine/igmp_access.c
-igmp.src += userspace/engine/igmp_group.c
-igmp.src += userspace/engine/igmp_hosts.c
-igmp.src += userspace/engine/igmp_proxy.c
-igmp.src += userspace/engine/igmp_querier.c
-igmp.src += userspace/engine/igmp_query.c
-igmp.src += userspace/engine/igmp_report.c
-igmp.src += userspace/engine/igmp_show.c
-igmp.src += userspace/engine/igmp_tell.c
-igmp.src += userspace/engine/igmp_timing.c
-
-pim.src += userspace/engine/pim.c
-pim.src += userspace/engine/pim_assert.c
-pim.src += userspace/engine/pim_bsm.c
-pim.src += userspace/engine/pim_bsr.c
-pim.src += userspace/engine/pim_data.c
-pim.src += userspace/engine/pim_down.c
-pim.src += userspace/engine/pim_jp.c
-pim.src += userspace/engine/pim_macro.c
-pim.src += userspace/engine/pim_neighbor.c
-pim.src += userspace/engine/pim_port.c
-pim.src += userspace/engine/pim_register.c
-pim.src += userspace/engine/pim_route.c
-pim.src += userspace/engine/pim_rp.c
-pim.src += userspace/engine/pim_show.c
-pim.src += userspace/engine/pim_up.c
-
-engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
-engine.src += $(igmp.src)
-engine.src += userspace/engine/action.c
-engine.src += userspace/engine/datapath.c
-engine.src += userspace/engine/mrib.c
-engine.src += userspace/engine/mrib_explain.c
-engine.src += userspace/engine/mrib_rule.c
-engine.src += $(pim.src)
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
 
@@ -190,7 +145,28 @@ igmp.src += userspace/engine/igmp_report.c
 igmp.src += userspace/engine/igmp_show.c
 igmp.src += userspace/engine/igmp_tell.c
 igmp.src += userspace/engine/igmp_timing.c
-router.src += $(igmp.src)
+pim.src += userspace/engine/pim.c
+pim.src += userspace/engine/pim_assert.c
+pim.src += userspace/engine/pim_bsm.c
+pim.src += userspace/engine/pim_bsr.c
+pim.src += userspace/engine/pim_data.c
+pim.src += userspace/engine/pim_down.c
+pim.src += userspace/engine/pim_jp.c
+pim.src += userspace/engine/pim_macro.c
+pim.src += userspace/engine/pim_neighbor.c
+pim.src += userspace/engine/pim_port.c
+pim.src += userspace/engine/pim_register.c
+pim.src += userspace/engine/pim_route.c
+pim.src += userspace/engine/pim_rp.c
+pim.src += userspace/engine/pim_show.c
+pim.src += userspace/engine/pim_up.c
+pim_wire.own += userspace/wire/pim.c
+pim_wire.own += userspace/wire/pim_assert.c
+pim_wire.own += userspace/wire/pim_bsr.c
+pim_wire.own += userspace/wire/pim_hello.c
+pim_wire.own += userspace/wire/pim_jp.c
+pim_wire.own += userspace/wire/pim_register.c
+router.src += $(igmp.src) $(pim.src) $(pim_wire.own)
 router.src += userspace/base/bytes.c
 router.src += userspace/base/hash.c
 router.src += userspace/base/heap.c
@@ -206,8 +182,7 @@ router.src += userspace/engine/rpf.c
 router.src += userspace/wire/igmp.c
 router.src += userspace/wire/ip.c
 
-mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) \
-	$(base.src)
+mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src)
 
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
@@ -336,7 +311,7 @@ unit.notify := userspace/edge/notify.c
 unit.offload := userspace/edge/offload.c userspace/edge/loop.c
 unit_libs.offload := -lpthread
 unit.payload :=
-pim_wire.src := $(filter userspace/wire/pim%,$(wire.src)) userspace/base/bytes.c \
+pim_wire.src := $(pim_wire.own) userspace/base/bytes.c \
 	userspace/base/cksum.c userspace/base/ip4.c
 pim_engine.src := $(pim.src) userspace/engine/action.c $(pim_wire.src) userspace/base/hash.c \
 	userspace/base/heap.c userspace/base/pool.c

@@ -117,6 +117,11 @@ static inline void lab_take(struct lab *l, struct actions *out)
 		case ACT_EVENT:
 			l->events[l->n_events++ % LAB_MAX] = *a;
 			break;
+		case ACT_ROUTE:
+		case ACT_UNROUTE:
+		case ACT_FORWARD:
+			LAB_DEMAND(false); /* those of PIM */
+			break;
 		}
 	}
 	if (out->n > l->longest)

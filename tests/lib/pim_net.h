@@ -555,11 +555,15 @@ static inline void net_demand_empty(struct net *n)
 	}
 }
 
-/* Runs a story with some seeds. */
+/* Runs a story with some seeds, each of them a case; one that goes wrong ends the program. */
 static inline int net_story(const char *name, void (*story)(uint64_t seed), uint32_t seeds)
 {
-	for (uint64_t seed = 1; seed <= seeds; seed++)
+	printf("1..%u\n", seeds);
+	for (uint64_t seed = 1; seed <= seeds; seed++) {
 		story(seed);
-	printf("%s: %u seeds ok\n", name, seeds);
+		printf("ok %llu - %s: seed %llu\n", (unsigned long long)seed, name,
+		       (unsigned long long)seed);
+		fflush(stdout);
+	}
 	return 0;
 }
