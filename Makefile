@@ -281,6 +281,7 @@ unit.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c users
 unit_libs.config := -lcjson
 unit.ctlsock := userspace/edge/buffer.c userspace/edge/ctlsock.c userspace/edge/loop.c \
 	userspace/base/diag.c
+unit.datapath := userspace/engine/datapath.c
 unit.diag := userspace/base/diag.c
 unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/worker/frame.c \
 	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c
@@ -330,6 +331,7 @@ unit.route := userspace/edge/route.c userspace/edge/routestore.c userspace/edge/
 unit_libs.route := -lmnl
 unit.routestore := userspace/edge/routestore.c userspace/edge/nexthop.c userspace/base/hash.c \
 	userspace/base/pool.c
+unit.rewrite := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
 unit.rows := userspace/daemon/rows.c userspace/base/diag.c
 unit.rpf := userspace/engine/rpf.c userspace/base/pool.c userspace/base/hash.c userspace/base/ip4.c
 unit.rule := userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c
