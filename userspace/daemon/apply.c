@@ -544,8 +544,7 @@ bool relay_leave(struct relay *r)
 			stays = true;
 			continue;
 		}
-		unprogram(r, live);
-		datapath_forget(r, live);
+		unprogram(r, live); /* rewrites stay: by them the next process finds the counts */
 	}
 	return stays;
 }

@@ -99,14 +99,6 @@ static void replication_give(struct relay *r, struct live_rule *live)
 	live->is_replicable = false;
 }
 
-/* What will not cool down, because the daemon ends: its rewrites. */
-void datapath_forget(struct relay *r, struct live_rule *live)
-{
-	for (unsigned i = 0; live->rewritten && i < live->rule->n_outputs; i++)
-		if (live->rewritten[i])
-			plane_rewrite_del(r->plane, live->row, live->rewritten[i]);
-}
-
 /* --- the choice --------------------------------------------------------------------------------
  */
 

@@ -46,7 +46,6 @@ void port_leave(struct relay *r, struct live_rule *live);
 int datapath_take(struct relay *r, struct live_rule *live, struct diag *d);
 int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d);
 void datapath_give(struct relay *r, struct live_rule *live);
-void datapath_forget(struct relay *r, struct live_rule *live);
 void datapaths_tick(struct relay *r);
 void datapaths_worker_gone(struct relay *r, const struct worker *w);
 void datapaths_worker_ready(struct relay *r, const struct worker *w);

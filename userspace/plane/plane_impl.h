@@ -28,8 +28,8 @@ struct plane_link {
 
 /* plane_inherit.c: what an earlier process had in the maps */
 struct plane_inherited {
-	struct mcr_rule_key key;
-	uint32_t row;
+	struct mcr_rule_key key; /* ifindex 0: the rule is gone already */
+	uint32_t row, slot;
 };
 
 struct plane_inherited_output {

@@ -113,8 +113,13 @@ static void *list_add(void *list, size_t n, size_t size)
 	return realloc(list, (n ? 2 * n : 1) * size);
 }
 
-static int inherit_rule(struct plane *p, const struct mcr_rule_key *key,
-			const struct mcr_rule *rule)
+static bool is_set(const uint8_t *bits, uint32_t i)
+{
+	return bits[i / 8] & 1 << i % 8;
+}
+
+/* A row that somebody has counted in: of a rule, or of none any more (key all zero). */
+static int inherit_row(struct plane *p, const struct mcr_rule_key *key, uint32_t row, uint32_t slot)
 {
 	struct plane_legacy *l = &p->legacy;
 	struct plane_inherited *more = list_add(l->rules, l->n_rules, sizeof(*l->rules));
@@ -122,11 +127,27 @@ static int inherit_rule(struct plane *p, const struct mcr_rule_key *key,
 	if (!more)
 		return -ENOMEM;
 	l->rules = more;
-	l->rules[l->n_rules++] = (struct plane_inherited){ *key, rule->rule };
-	l->row_is_taken[rule->rule / 8] |= (uint8_t)(1 << rule->rule % 8);
-	if (rule->datapath == MCR_DP_XDP && rule->egress_set < MCR_MAX_SETS)
+	l->rules[l->n_rules++] = (struct plane_inherited){ *key, row, slot };
+	l->row_is_taken[row / 8] |= (uint8_t)(1 << row % 8);
+	return 0;
+}
+
+static uint32_t inherited_slot_of(const struct plane *p, uint32_t ifindex)
+{
+	for (size_t i = 0; i < p->legacy.n_ifaces; i++)
+		if (p->legacy.ifindexes[i] == ifindex)
+			return p->legacy.ifaces[i].slot;
+	return UINT32_MAX;
+}
+
+static int inherit_rule(struct plane *p, const struct mcr_rule_key *key,
+			const struct mcr_rule *rule)
+{
+	int err = inherit_row(p, key, rule->rule, inherited_slot_of(p, key->ifindex));
+
+	if (!err && rule->datapath == MCR_DP_XDP && rule->egress_set < MCR_MAX_SETS)
 		p->sets.all[rule->egress_set].is_inherited = true;
-	return plane_rules_count(p, key, rule);
+	return err ? err : plane_rules_count(p, key, rule);
 }
 
 static int inherit_rules(struct plane *p)
@@ -142,7 +163,8 @@ static int inherit_rules(struct plane *p)
 		is_end = bpf_map_get_next_key(fd, &at, &next) != 0;
 		if (!at.ifindex || bpf_map_lookup_elem(fd, &at, &rule))
 			continue;
-		if (!at.protocol || at.pad || rule.rule >= MCR_MAX_RULES)
+		if (!at.protocol || at.pad || rule.rule >= MCR_MAX_RULES ||
+		    is_set(p->legacy.row_is_taken, rule.rule))
 			bpf_map_delete_elem(fd, &at); /* nobody of ours wrote that */
 		else
 			err = inherit_rule(p, &at, &rule);
@@ -150,20 +172,26 @@ static int inherit_rules(struct plane *p)
 	return err;
 }
 
-/* Their outputs hang on the rows of rules, so that they need not be searched. */
-static int inherit_output(struct plane *p, const struct mcr_rewrite_key *key, uint32_t output)
+/*
+ * Their outputs hang on the rows of rules, so that they need not be searched. The row may be one
+ * whose rule was removed just before the process ended.
+ */
+static int inherit_output(struct plane *p, const struct mcr_rewrite_key *key,
+			  const struct mcr_rewrite *to)
 {
+	static const struct mcr_rule_key none;
 	struct plane_legacy *l = &p->legacy;
 	struct plane_inherited_output *more = list_add(l->outputs, l->n_outputs, sizeof(*more));
+	uint32_t slot = to->slot < MCR_MAX_IFACES ? to->slot : UINT32_MAX;
 
 	if (!more)
 		return -ENOMEM;
 	l->outputs = more;
-	l->outputs[l->n_outputs] =
-		(struct plane_inherited_output){ key->ifindex, output, l->first_output[key->rule] };
+	l->outputs[l->n_outputs] = (struct plane_inherited_output){ key->ifindex, to->output,
+								    l->first_output[key->rule] };
 	l->first_output[key->rule] = (uint32_t)++l->n_outputs;
-	l->output_is_taken[output / 8] |= (uint8_t)(1 << output % 8);
-	return 0;
+	l->output_is_taken[to->output / 8] |= (uint8_t)(1 << to->output % 8);
+	return is_set(l->row_is_taken, key->rule) ? 0 : inherit_row(p, &none, key->rule, slot);
 }
 
 static int inherit_rewrites(struct plane *p)
@@ -180,10 +208,11 @@ static int inherit_rewrites(struct plane *p)
 		is_end = bpf_map_get_next_key(fd, &at, &next) != 0;
 		if (bpf_map_lookup_elem(fd, &at, &to))
 			continue;
-		if (at.rule >= MCR_MAX_RULES || to.output >= MCR_MAX_OUTPUT_ROWS)
+		if (at.rule >= MCR_MAX_RULES || to.output >= MCR_MAX_OUTPUT_ROWS ||
+		    is_set(p->legacy.output_is_taken, to.output))
 			bpf_map_delete_elem(fd, &at);
 		else
-			err = inherit_output(p, &at, to.output);
+			err = inherit_output(p, &at, &to);
 	}
 	return err;
 }
@@ -277,12 +306,12 @@ bool plane_is_inherited(const struct plane *p)
 
 bool plane_row_is_inherited(const struct plane *p, uint32_t rule)
 {
-	return p->legacy.row_is_taken[rule / 8] & 1 << rule % 8;
+	return is_set(p->legacy.row_is_taken, rule);
 }
 
 bool plane_output_is_inherited(const struct plane *p, uint32_t output)
 {
-	return p->legacy.output_is_taken[output / 8] & 1 << output % 8;
+	return is_set(p->legacy.output_is_taken, output);
 }
 
 int plane_inherited_slot(const struct plane *p, const char *name)
@@ -299,14 +328,6 @@ bool plane_slot_is_inherited(const struct plane *p, uint32_t slot)
 		if (p->legacy.ifaces[i].slot == slot)
 			return true;
 	return false;
-}
-
-static uint32_t inherited_slot_of(const struct plane *p, uint32_t ifindex)
-{
-	for (size_t i = 0; i < p->legacy.n_ifaces; i++)
-		if (p->legacy.ifindexes[i] == ifindex)
-			return p->legacy.ifaces[i].slot;
-	return UINT32_MAX;
 }
 
 /* Rules of the earlier process that main has not written over. */
@@ -347,8 +368,7 @@ bool plane_legacy_next(struct plane *p, struct plane_legacy_rule *out)
 	if (!l->n_rules)
 		return false;
 	rule = &l->rules[--l->n_rules];
-	*out = (struct plane_legacy_rule){ .row = rule->row,
-					   .slot = inherited_slot_of(p, rule->key.ifindex) };
+	*out = (struct plane_legacy_rule){ .row = rule->row, .slot = rule->slot };
 	for (uint32_t i = l->first_output[rule->row]; i && out->n_outputs < MCR_MAX_OUTPUTS;
 	     i = l->outputs[i - 1].next) {
 		out->ifindexes[out->n_outputs] = l->outputs[i - 1].ifindex;
