@@ -225,8 +225,9 @@ static int reprogram(struct relay *r, struct live_rule *live, const struct resol
 
 static bool same_resolution(const struct resolved_rule *a, const struct resolved_rule *b)
 {
-	return a->state == b->state && memcmp(&a->key, &b->key, sizeof(a->key)) == 0 &&
-	       strcmp(a->reason, b->reason) == 0 && a->n_outputs == b->n_outputs &&
+	return a->state == b->state && a->mtu == b->mtu &&
+	       memcmp(&a->key, &b->key, sizeof(a->key)) == 0 && strcmp(a->reason, b->reason) == 0 &&
+	       a->n_outputs == b->n_outputs &&
 	       memcmp(a->outputs, b->outputs, a->n_outputs * sizeof(a->outputs[0])) == 0;
 }
 
