@@ -428,7 +428,7 @@ endif
 
 # --- bpf tests: as root; each makes its own namespaces, and 77 means that it cannot run here -----
 
-bpf_tests := test_plane test_xdp
+bpf_tests := test_inherit test_plane test_replicate test_xdp
 bpf_test.bin := $(addprefix $(B)/tests/bpf/,$(bpf_tests))
 
 $(bpf_test.bin): %: %.o $(call obj,$(plane.src) userspace/base/diag.c)
