@@ -156,6 +156,13 @@ static bool is_replication_possible(struct relay *r, struct live_rule *live)
 	       datapath_can_replicate(live->rule, &live->now, live->replicable_reason);
 }
 
+static void say_replicated(struct live_rule *live)
+{
+	snprintf(live->datapath_reason, RESOLVE_REASON, "%s",
+		 live->rule->datapath == RULE_DP_XDP ? "the rule asks for xdp"
+						     : "the shortest way, until there is more");
+}
+
 int datapath_take(struct relay *r, struct live_rule *live, struct diag *d)
 {
 	int err;
@@ -170,9 +177,7 @@ int datapath_take(struct relay *r, struct live_rule *live, struct diag *d)
 	if (err)
 		return err;
 	live->datapath = MCR_DP_XDP;
-	snprintf(live->datapath_reason, RESOLVE_REASON, "%s",
-		 live->rule->datapath == RULE_DP_XDP ? "the rule asks for xdp"
-						     : "the shortest way, until there is more");
+	say_replicated(live);
 	return 0;
 }
 
@@ -204,8 +209,10 @@ int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d)
 		err = replication_take(r, live, d);
 		if (!err)
 			err = move(r, live, stays ? MCR_DP_AFXDP : MCR_DP_XDP, d);
-		if (!err && !stays)
+		if (!err && !stays) {
 			worker_unuse(r, live);
+			say_replicated(live);
+		}
 		return err;
 	}
 	worker_use(r, live, worker_choice(r, live));
