@@ -444,17 +444,31 @@ bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (r
 # --- test helpers ------------------------------------------------------------------------------
 # Programs that tests run: tests/lib/<name>.c, linked with libmcr.
 
-helpers := ask broken flood gaps inject kill_worker
+helpers := ask broken flood gaps inject joins kill_worker
 helper.bin := $(addprefix $(B)/tests/lib/,$(helpers))
 
 $(helper.bin): %: %.o $(B)/lib/libmcr.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(cflags) -o $@ $^ $(ldflags) -lcjson -lpthread
 
+# mcrd as a later version of it would be, for tests that replace the one by the other.
+next.src := $(addprefix userspace/daemon/,commands.c main.c show.c)
+next.obj := $(patsubst %.c,$(B)/next/%.o,$(next.src))
+
+$(next.obj): $(B)/next/%.o: %.c | need-libs
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -UMCR_VERSION -DMCR_VERSION='"$(VERSION)-next"' -MMD -MP -c -o $@ $<
+
+$(B)/next/mcrd: $(next.obj) $(call obj,$(filter-out $(next.src),$(mcrd.src)))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(cflags) -o $@ $(filter %.o,$^) $(ldflags) -lbpf -luring -lmnl -lcjson -lcap-ng \
+		-lseccomp -lpthread
+
 test-programs: test-helpers
 
 .PHONY: test-helpers
-test-helpers: $(helper.bin) ## the programs that tests in namespaces run
+test-helpers: $(helper.bin) $(B)/next/mcrd ## the programs that tests in namespaces run
 
 # --- test --------------------------------------------------------------------------------------
 # What takes packages looks for them first, so that these work on a system that has only make.
