@@ -98,7 +98,8 @@ static inline struct packet expected(const struct packet *in, unsigned i)
 }
 
 /* A rule that goes to the first n outputs, in force. 0 or −1, for processes that do not assert. */
-static inline int rule_add(struct plane *p, const struct mcr_rule_key *key, uint32_t row, unsigned n)
+static inline int rule_add(struct plane *p, const struct mcr_rule_key *key, uint32_t row,
+			   unsigned n)
 {
 	struct mcr_rule rule = {
 		.rule = row,
@@ -169,7 +170,8 @@ static inline void send_packet(const struct packet *in, const uint8_t *payload, 
 	send_frame(frame, packet_write(frame, in, payload, len));
 }
 
-static inline void expect_packet(const struct packet *in, const uint8_t *payload, size_t len, unsigned i)
+static inline void expect_packet(const struct packet *in, const uint8_t *payload, size_t len,
+				 unsigned i)
 {
 	uint8_t want[FRAME_MOST], got[FRAME_MOST];
 	struct packet p = expected(in, i);
@@ -219,7 +221,8 @@ static inline struct mcr_rule_stats rule_stats(struct plane *p, uint32_t row)
 	return stats;
 }
 
-static inline void assert_copies(struct plane *p, unsigned i, uint64_t sent, uint64_t bytes, uint64_t ttl)
+static inline void assert_copies(struct plane *p, unsigned i, uint64_t sent, uint64_t bytes,
+				 uint64_t ttl)
 {
 	struct mcr_output_stats out;
 
