@@ -96,9 +96,9 @@ struct {
 } output_stats SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, 4 * MCR_MAX_IFACES);
-	__type(key, struct mcr_xmit_key);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MCR_MAX_IFACES);
+	__type(key, __u32);
 	__type(value, struct mcr_xmit_stats);
 } xmit_stats SEC(".maps");
 

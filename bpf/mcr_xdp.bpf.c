@@ -244,7 +244,10 @@ static __always_inline int replicate(struct xdp_md *ctx, const struct frame *f)
 		return finish(f, MCR_V_unfit);
 	if (!sums_settle(ctx, &f->flow))
 		return finish(f, MCR_V_checksum);
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
+	meta = (void *)(long)ctx->data_meta;
+	data = (void *)(long)ctx->data;
+	/* a frame that was replicated on another hop of this host has the room already */
+	if ((void *)(meta + 1) > data && bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		return finish(f, MCR_V_unfit);
 	meta = (void *)(long)ctx->data_meta;
 	data = (void *)(long)ctx->data;
@@ -339,28 +342,22 @@ struct net_device {
 
 const volatile __u64 our_net; /* cookie of our network namespace: others use our numbers, too */
 
-/* The kernel gave copies to an interface: this tells how many it took. */
+/* The kernel gave copies to an interface's driver: this tells how many it took. */
 SEC("tp_btf/xdp_devmap_xmit")
 int BPF_PROG(mcr_xmit, const struct net_device *from, const struct net_device *to, int sent,
 	     int drops)
 {
-	static const struct mcr_xmit_stats none;
-	__u32 ifindex = from->ifindex;
+	__u32 ifindex = from->ifindex, slot;
 	struct mcr_xmit_stats *stats;
 	struct mcr_iface *iface;
-	struct mcr_xmit_key key;
 
 	if (from->nd_net.net->net_cookie != our_net)
 		return 0;
 	iface = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!iface)
 		return 0;
-	key = (struct mcr_xmit_key){ iface->slot, to->ifindex };
-	stats = bpf_map_lookup_elem(&xmit_stats, &key);
-	if (!stats) {
-		bpf_map_update_elem(&xmit_stats, &key, &none, BPF_NOEXIST);
-		stats = bpf_map_lookup_elem(&xmit_stats, &key);
-	}
+	slot = iface->slot;
+	stats = bpf_map_lookup_elem(&xmit_stats, &slot);
 	if (stats) {
 		stats->sent += sent;
 		stats->dropped += drops;

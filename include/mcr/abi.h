@@ -63,6 +63,7 @@ struct mcr_abi {
 	__u32 magic;
 	__u16 major, minor;
 	__u64 created_ns;      /* CLOCK_BOOTTIME */
+	__u64 net;             /* cookie of the network namespace that ifindexes are of */
 	char instance[32];
 };
 
@@ -172,17 +173,13 @@ struct mcr_folded {
 	__u64 sent, bytes, ttl;
 };
 
-/* Map `xmit_stats`, per CPU: what an interface did with the copies from a slot of `ifaces`. */
-struct mcr_xmit_key {
-	__u32 slot, ifindex;
-};
-
+/* Map `xmit_stats`, per CPU: what drivers did with the copies of frames that came in at a slot. */
 struct mcr_xmit_stats {
 	__u64 sent;
 	__u64 dropped;         /* refused (its ring is full, it is down), or dropped for its TTL */
 };
 
-_Static_assert(sizeof(struct mcr_abi) == 48, "abi");
+_Static_assert(sizeof(struct mcr_abi) == 56, "abi");
 _Static_assert(sizeof(struct mcr_iface) == 20, "abi");
 _Static_assert(sizeof(struct mcr_rule_key) == 16, "abi");
 _Static_assert(sizeof(struct mcr_rule) == 52, "abi");

@@ -238,7 +238,7 @@ static inline struct mcr_xmit_stats await_xmit(struct plane *p, uint64_t sum)
 	struct mcr_xmit_stats xmit;
 
 	for (int i = 0; i < WAIT_MS; i++) {
-		plane_xmit_total(p, SLOT, &xmit);
+		plane_xmit_stats(p, SLOT, &xmit);
 		if (xmit.sent + xmit.dropped >= sum)
 			break;
 		poll(NULL, 0, 1);

@@ -21,7 +21,7 @@
 
 /* Instructions that the verifier walks through: a fifth above what they were when written. */
 #define BUDGET_XDP    21600 /* most of it sums up a whole frame */
-#define BUDGET_PACKET 1935
+#define BUDGET_PACKET 2460
 
 enum { TTL_RULE = 1, LOOP_RULE, PACKET_RULE, ESP_RULE, RULE_SGP = 10, RULE_SG, RULE_GP, RULE_G };
 

@@ -288,7 +288,7 @@ static void identities_kernel(struct relay *r, const struct port *p, uint64_t re
 	struct mcr_xmit_stats xmit;
 	struct mcr_folded sum;
 
-	plane_xmit_total(r->plane, p->slot, &xmit);
+	plane_xmit_stats(r->plane, p->slot, &xmit);
 	kernel_sums(r, p, &sum);
 	rules.left = replicated;
 	rules.right = sum.replicated;

@@ -406,6 +406,8 @@ static int relay_open(struct relay *r, struct diag *d)
 	if (err)
 		return diag_set(d, err, E_KERNEL, "", "route netlink: %s", strerror(-err));
 	err = plane_open(&r->plane, r->paths.pins, r->instance, d);
+	if (!err)
+		r->n_locals = plane_locals(r->plane, r->locals, MCR_MAX_LOCAL);
 	if (!err && rows_init(r))
 		err = diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	return err;

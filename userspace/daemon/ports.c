@@ -47,6 +47,8 @@ static struct port *port_new(struct relay *r, const char *name)
 	p = &r->ports[slot];
 	p->slot = (uint32_t)slot;
 	snprintf(p->name, sizeof(p->name), "%s", name);
+	if (plane_inherited_slot(r->plane, name) != slot)
+		plane_slot_clear(r->plane, p->slot);
 	plane_verdicts(r->plane, p->slot, MCR_STAGE_XDP, &v);
 	p->earlier_frames = v.to_worker;
 	plane_verdicts(r->plane, p->slot, MCR_STAGE_PACKET, &v);

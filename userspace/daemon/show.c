@@ -284,7 +284,7 @@ static void show_kernel(struct relay *r, cJSON *to, const struct port *p, uint64
 		return;
 	}
 	o = cJSON_AddObjectToObject(to, "kernel");
-	plane_xmit_total(r->plane, p->slot, &xmit);
+	plane_xmit_stats(r->plane, p->slot, &xmit);
 	add_number(o, "replicated", replicated);
 	add_number(o, "copies_taken", xmit.sent);
 	add_number(o, "copies_refused", xmit.dropped);

@@ -107,6 +107,7 @@ void plane_rewrite_del(struct plane *p, uint32_t rule, uint32_t ifindex);
 /* Addresses of this host, for the loop guard of rules that accept TTL 1. A set: no counting. */
 int plane_local_add(struct plane *p, struct ip4 addr);
 void plane_local_del(struct plane *p, struct ip4 addr);
+unsigned plane_locals(struct plane *p, struct ip4 *out, unsigned cap); /* those that there are */
 
 /* The worker's socket for (slot, queue). The kernel empties the entry when the socket dies. */
 int plane_xsk_set(struct plane *p, uint32_t slot, uint32_t queue, int xsk_fd, struct diag *d);
@@ -121,7 +122,10 @@ int plane_verdicts(struct plane *p, uint32_t slot, enum mcr_stage stage, struct 
 int plane_rule_stats(struct plane *p, uint32_t rule, struct mcr_rule_stats *out);
 int plane_output_stats(struct plane *p, uint32_t output, struct mcr_output_stats *out);
 /* What interfaces did with the copies of frames that came in at a slot. */
-void plane_xmit_total(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out);
+void plane_xmit_stats(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out);
+
+/* For an interface that has the slot now and had it not before: its counters begin at 0. */
+void plane_slot_clear(struct plane *p, uint32_t slot);
 
 /* The rule statistics of rows 0 to n − 1, read at once; `out` has room for n. */
 int plane_rule_stats_all(struct plane *p, uint32_t n, struct mcr_rule_stats *out);

@@ -56,7 +56,7 @@ static bool abi_is_ours(const struct plane *p, const char *instance)
 	if (fd < 0)
 		return false;
 	is_ours = !bpf_map_lookup_elem(fd, &key, &abi) && abi.magic == MCR_ABI_MAGIC &&
-		  abi.major == MCR_ABI_MAJOR &&
+		  abi.major == MCR_ABI_MAJOR && abi.net == p->skel->rodata->our_net &&
 		  strncmp(abi.instance, instance, sizeof(abi.instance)) == 0;
 	close(fd);
 	return is_ours;
@@ -270,22 +270,12 @@ static void inherit_shared(struct plane *p)
 	}
 }
 
-static void inherit_locals(struct plane *p)
-{
-	int fd = bpf_map__fd(p->skel->maps.local_addrs);
-	struct mcr_addr addr;
-
-	while (!bpf_map_get_next_key(fd, NULL, &addr) && !bpf_map_delete_elem(fd, &addr))
-		;
-}
-
 int plane_inherit(struct plane *p)
 {
 	int err;
 
 	if (!p->is_inherited)
 		return 0;
-	inherit_locals(p); /* main names all of them at once, before a rule can need one */
 	err = inherit_interfaces(p);
 	if (!err)
 		err = inherit_rules(p);

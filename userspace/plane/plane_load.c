@@ -191,6 +191,7 @@ static int abi_write(struct plane *p, const char *instance, struct diag *d)
 		.magic = MCR_ABI_MAGIC,
 		.major = MCR_ABI_MAJOR,
 		.minor = MCR_ABI_MINOR,
+		.net = p->skel->rodata->our_net,
 	};
 	struct timespec now;
 	uint32_t key = 0;
@@ -325,6 +326,8 @@ int plane_open(struct plane **out, const char *pin_dir, const char *instance, st
 	*out = p;
 	p = NULL;
 out:
+	if (p && p->is_inherited) /* what an earlier process forwards goes on without us */
+		p->owns_dir = false;
 	plane_close(p);
 	return err;
 }

@@ -320,6 +320,18 @@ void plane_local_del(struct plane *p, struct ip4 addr)
 	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.local_addrs), &addr.net);
 }
 
+unsigned plane_locals(struct plane *p, struct ip4 *out, unsigned cap)
+{
+	int fd = bpf_map__fd(p->skel->maps.local_addrs);
+	unsigned n = 0;
+
+	if (cap && !bpf_map_get_next_key(fd, NULL, &out[0].net))
+		n = 1;
+	while (n && n < cap && !bpf_map_get_next_key(fd, &out[n - 1].net, &out[n].net))
+		n++;
+	return n;
+}
+
 int plane_xsk_set(struct plane *p, uint32_t slot, uint32_t queue, int xsk_fd, struct diag *d)
 {
 	uint32_t key = slot * MCR_MAX_QUEUES + queue;

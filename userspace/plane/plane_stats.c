@@ -96,27 +96,23 @@ int plane_output_stats(struct plane *p, uint32_t output, struct mcr_output_stats
 	return rows ? 0 : -EINVAL;
 }
 
-static void xmit_add(struct plane *p, const struct mcr_xmit_key *key, struct mcr_xmit_stats *out)
+void plane_xmit_stats(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out)
 {
-	const struct mcr_xmit_stats *rows = rows_read(p, p->skel->maps.xmit_stats, key);
+	const struct mcr_xmit_stats *rows = rows_read(p, p->skel->maps.xmit_stats, &slot);
 
+	memset(out, 0, sizeof(*out));
 	for (int cpu = 0; rows && cpu < p->n_cpus; cpu++)
 		xmit_stats_add(out, &rows[cpu]);
 }
 
-void plane_xmit_total(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out)
+void plane_slot_clear(struct plane *p, uint32_t slot)
 {
-	int fd = bpf_map__fd(p->skel->maps.xmit_stats);
-	struct mcr_xmit_key at, next;
-	bool is_end = bpf_map_get_next_key(fd, NULL, &next) != 0;
+	const struct mcr_folded none = { 0 };
 
-	memset(out, 0, sizeof(*out));
-	while (!is_end) {
-		at = next;
-		if (at.slot == slot)
-			xmit_add(p, &at, out);
-		is_end = bpf_map_get_next_key(fd, &at, &next) != 0;
-	}
+	for (uint32_t stage = 0; stage < MCR_STAGE__COUNT; stage++)
+		rows_clear(p, p->skel->maps.verdicts, slot * MCR_STAGE__COUNT + stage);
+	rows_clear(p, p->skel->maps.xmit_stats, slot);
+	bpf_map_update_elem(bpf_map__fd(p->skel->maps.folded), &slot, &none, BPF_ANY);
 }
 
 /* --- all elements ------------------------------------------------------------------------------
