@@ -4,78 +4,68 @@
 
 #include <string.h>
 
-static inline uint64_t load64(const unsigned char *p)
-{
-	uint64_t word;
-
-	memcpy(&word, p, sizeof(word));
-	return word;
-}
-
-/* One's-complement addition of 64-bit words: what overflows comes back in at the bottom. */
-static inline uint64_t add64(uint64_t a, uint64_t b)
-{
-	a += b;
-	return a + (a < b);
-}
-
-/* A running sum and how often it overflowed: an add and an adc a word. */
-struct lane {
-	uint64_t sum, carry;
-};
-
-static inline void lane_add(struct lane *l, const unsigned char *p)
-{
-	uint64_t word = load64(p);
-
-	l->sum += word;
-	l->carry += l->sum < word;
-}
-
-/* The last 1–7 bytes as one word, zeros after them. */
-static inline uint64_t load_tail(const unsigned char *p, size_t len)
-{
-	unsigned char last[8] = { 0 };
-	size_t at = 0;
-
-	if (len & 4) {
-		memcpy(last, p, 4);
-		at = 4;
-	}
-	if (len & 2) {
-		memcpy(last + at, p + at, 2);
-		at += 2;
-	}
-	if (len & 1)
-		last[at] = p[at];
-	return load64(last);
-}
+/* Two 64-bit lanes: what every x86-64 and ARMv8 adds at once. */
+typedef uint64_t lanes __attribute__((vector_size(16)));
 
 /*
- * A sum of 64-bit words folds to the same 16 bits as the sum of the 16-bit words in them. Two
- * lanes, so that an addition need not wait for the one before.
+ * 32-bit words added up in 64 bits, where 2^32 of them have room: no carry to look after. Blocks
+ * of 32 bytes with two sums for each half, so that an addition need not wait for the one before.
  */
+static uint64_t add_blocks(const unsigned char *at, size_t n_blocks)
+{
+	lanes low = { 0 }, high = { 0 }, low2 = { 0 }, high2 = { 0 };
+
+	for (; n_blocks; n_blocks--, at += 32) {
+		lanes a, b;
+
+		memcpy(&a, at, sizeof(a));
+		memcpy(&b, at + sizeof(a), sizeof(b));
+		low += a & 0xffffffff;
+		high += a >> 32;
+		low2 += b & 0xffffffff;
+		high2 += b >> 32;
+	}
+	low += high + low2 + high2;
+	return low[0] + low[1];
+}
+
+/* Less than a block. Words of any size may be added, as each lies at an even offset. */
+static uint64_t add_rest(const unsigned char *at, size_t len)
+{
+	uint64_t sum = 0, two;
+	uint32_t word;
+	uint16_t half = 0;
+
+	for (; len >= sizeof(two); len -= sizeof(two), at += sizeof(two)) {
+		memcpy(&two, at, sizeof(two));
+		sum += (two & 0xffffffff) + (two >> 32);
+	}
+	if (len & 4) {
+		memcpy(&word, at, sizeof(word));
+		sum += word;
+		at += sizeof(word);
+	}
+	if (len & 2) {
+		memcpy(&half, at, sizeof(half));
+		sum += half;
+		at += sizeof(half);
+		half = 0;
+	}
+	if (len & 1)
+		memcpy(&half, at, 1); /* a zero behind it */
+	return sum + half;
+}
+
 uint32_t cksum_add(const void *p, size_t len, uint32_t sum)
 {
-	struct lane even = { .sum = sum }, odd = { 0 };
 	const unsigned char *at = p;
-	uint64_t total;
+	size_t whole = len & ~(size_t)31;
+	uint64_t total = sum;
 
-	for (; len >= 64; len -= 64, at += 64) {
-		lane_add(&even, at);
-		lane_add(&odd, at + 8);
-		lane_add(&even, at + 16);
-		lane_add(&odd, at + 24);
-		lane_add(&even, at + 32);
-		lane_add(&odd, at + 40);
-		lane_add(&even, at + 48);
-		lane_add(&odd, at + 56);
-	}
-	for (; len >= 8; len -= 8, at += 8)
-		lane_add(&even, at);
-	total = add64(add64(even.sum, even.carry), add64(odd.sum, odd.carry));
-	if (len)
-		total = add64(total, load_tail(at, len));
+	if (whole)
+		total += add_blocks(at, whole / 32);
+	total += add_rest(at + whole, len - whole);
+	/* a sum of 32-bit words folds to the same 16 bits as that of the 16-bit words in them */
 	total = (total & 0xffffffff) + (total >> 32);
 	return (uint32_t)((total & 0xffffffff) + (total >> 32));
 }
