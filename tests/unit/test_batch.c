@@ -421,10 +421,119 @@ static void assert_gathers(const struct run *r)
 		assert_gather(r, from, r->bytes - from < r->segment ? r->bytes - from : r->segment);
 }
 
+/* Sources that differ in one byte only must not meet in few slots: a search would take for ever. */
+static void neighbours_are_spread(void **state)
+{
+	struct mcr_flow flow = flow_sample();
+	uint32_t steps = 0;
+
+	clear();
+	for (uint32_t i = 0; i < BATCH_FRAMES; i++) {
+		uint32_t n = b.n_runs;
+
+		flow.source = htonl(IP(198, 18, 0, 0) + i);
+		next_frame(&flow, 10, 1);
+		add(&one);
+		assert_int_equal(b.n_runs, n + 1);
+	}
+	for (uint32_t slot = 0, chain = 0; slot < BATCH_SLOTS; slot++) {
+		bool is_used = b.open[slot] < b.n_runs && b.runs[b.open[slot]].slot == slot;
+
+		chain = is_used ? chain + 1 : 0;
+		if (chain > steps)
+			steps = chain;
+	}
+	assert_true(steps < 64);
+}
+
+/* Round robin: the worst order there is. */
+static void a_thousand_flows_have_a_run_each(void **state)
+{
+	struct mcr_flow flow = flow_sample();
+
+	clear();
+	for (uint32_t i = 0; i < BATCH_FRAMES; i++) {
+		flow.dport = htons((uint16_t)(5001 + i % 1000));
+		next_frame(&flow, 100, 1);
+		add(&one);
+	}
+	assert_int_equal(b.n_runs, 1000);
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(b.runs[i].datagrams,
+				 BATCH_FRAMES / 1000 + (i < BATCH_FRAMES % 1000));
+	assert_order();
+}
+
+static void fill_batch(uint32_t n, uint32_t n_flows)
+{
+	struct mcr_flow flow = flow_sample();
+
+	for (uint32_t i = 0; i < n; i++) {
+		flow.source = htonl(IP(198, 18, 0, 0) + i % n_flows);
+		next_frame(&flow, 10, 1);
+		add(&one);
+	}
+}
+
+static void thin_flows_make_larger_batches(void **state)
+{
+	clear();
+	fill_batch(BATCH_FEW - 1, 4);
+	assert_false(batch_is_full(&b));
+	fill_batch(1, 1);
+	assert_true(batch_is_full(&b));
+	clear();
+	fill_batch(BATCH_FRAMES - 1, BATCH_FRAMES / 8);
+	assert_true(batch_is_thin(&b));
+	assert_false(batch_is_full(&b));
+	fill_batch(1, 1);
+	assert_true(batch_is_full(&b));
+}
+
+static void many_sends_end_a_batch(void **state)
+{
+	clear();
+	one.n_outputs = 16;
+	fill_batch(BATCH_SENDS / 16 - 1, BATCH_FRAMES);
+	assert_false(batch_is_full(&b));
+	fill_batch(1, 1);
+	assert_false(batch_is_full(&b)); /* of a flow that has a run */
+	next_frame(&(struct mcr_flow){ .ttl = 1 }, 10, 1);
+	add(&one);
+	assert_true(batch_is_full(&b));
+	one.n_outputs = 0;
+}
+
+static void super_frames_are_runs_already(void **state)
+{
+	struct mcr_flow flow = flow_sample();
+
+	clear();
+	next_frame(&flow, 1000, 1)->datagrams = BATCH_RUN;
+	add(&one);
+	assert_false(batch_is_thin(&b));
+	next_frame(&flow, 1000, 1)->datagrams = BATCH_RUN - 1;
+	add(&one);
+	assert_true(batch_is_thin(&b));
+}
+
+static void a_batch_ends_when_pieces_may_not_do(void **state)
+{
+	clear();
+	for (uint32_t n = 0; !batch_is_full(&b); n++) {
+		struct mcr_flow flow = flow_sample();
+
+		flow.source = n;
+		next_frame(&flow, FRAME_PIECES_MAX, FRAME_PIECES_MAX);
+		add(&one);
+	}
+	assert_true(b.n_frames < BATCH_FRAMES && b.n_pieces <= BATCH_PIECES);
+}
+
 static void random_batches_keep_order_and_bytes(void **state)
 {
-	for (int round = 0; round < 300; round++) {
-		uint32_t n_flows = 1u << random_below(&seed, 11);
+	for (int round = 0; round < 50; round++) {
+		uint32_t n_flows = 1u << random_below(&seed, 13);
 		uint32_t n_lengths = 1 + random_below(&seed, 8);
 
 		clear();
@@ -470,6 +579,12 @@ int main(void)
 		cmocka_unit_test(a_super_frame_is_a_run_of_its_own),
 		cmocka_unit_test(esp_is_never_a_segment),
 		cmocka_unit_test(nothing_is_left_of_the_batch_before),
+		cmocka_unit_test(neighbours_are_spread),
+		cmocka_unit_test(a_thousand_flows_have_a_run_each),
+		cmocka_unit_test(thin_flows_make_larger_batches),
+		cmocka_unit_test(many_sends_end_a_batch),
+		cmocka_unit_test(super_frames_are_runs_already),
+		cmocka_unit_test(a_batch_ends_when_pieces_may_not_do),
 		cmocka_unit_test(random_batches_keep_order_and_bytes),
 		cmocka_unit_test(gathering_stops_at_its_room_and_at_the_end),
 	};

@@ -489,12 +489,12 @@ static void more_sends_than_slots_are_flushed_between(void **state)
 {
 	skip_unless_possible();
 	add_host()->can_segment = 0;
-	for (size_t i = 0; i < BATCH_FRAMES; i++)
+	for (size_t i = 0; i < BATCH_FEW; i++)
 		push(i, 20);
 	send_batch();
-	assert_row(0, BATCH_FRAMES, 20 * BATCH_FRAMES);
-	assert_int_equal(ledger->totals.submitted, BATCH_FRAMES);
-	for (size_t i = 0; i < BATCH_FRAMES; i++)
+	assert_row(0, BATCH_FEW, 20 * BATCH_FEW);
+	assert_int_equal(ledger->totals.submitted, BATCH_FEW);
+	for (size_t i = 0; i < BATCH_FEW; i++)
 		assert_arrives(host_fd, i, 20);
 }
 

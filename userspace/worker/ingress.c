@@ -15,9 +15,7 @@ int ingress_fd(const struct ingress *in)
 
 bool ingress_take(struct ingress *in, struct batch *b, struct frame_raw *raw)
 {
-	if (b->n_frames == BATCH_FRAMES || b->n_pieces + FRAME_PIECES_MAX > BATCH_PIECES)
-		return false;
-	return in->ops->take(in, b, raw);
+	return !batch_is_full(b) && in->ops->take(in, b, raw);
 }
 
 void ingress_release(struct ingress *in)

@@ -22,8 +22,8 @@
 #include "worker/ingress.h"
 #include "worker/worker.h"
 
-#define IDLE_MS	       500 /* longest sleep: the heartbeat of an idle worker */
-#define CHANNEL_EVERY  16  /* batches between looks at the channel while busy */
+#define IDLE_MS	       500	/* longest sleep: the heartbeat of an idle worker */
+#define CHANNEL_NS     1000000u /* between looks at the channel while busy */
 #define STATS_EVERY_NS 50000000u
 
 struct worker {
@@ -35,7 +35,7 @@ struct worker {
 	unsigned n_in, first;
 	uint32_t ifindex;
 	uint64_t stats_ns;
-	unsigned since_channel;
+	uint64_t channel_ns; /* when it was looked at while busy */
 	bool is_ended; /* main is gone or wants us gone */
 	struct batch batch;
 };
@@ -119,7 +119,6 @@ static void channel_drain(struct worker *w)
 {
 	int fds[CHANNEL_FDS_MAX];
 
-	w->since_channel = 0;
 	while (!w->is_ended) {
 		unsigned n_fds = CHANNEL_FDS_MAX;
 		ssize_t len = message_read(fds, &n_fds);
@@ -296,10 +295,12 @@ static void worker_run(struct worker *w)
 
 		if (!had_frames || now - w->stats_ns > STATS_EVERY_NS)
 			worker_stats(w, now);
-		if (!had_frames)
+		if (!had_frames) {
 			worker_wait(w);
-		else if (++w->since_channel >= CHANNEL_EVERY)
+		} else if (now - w->channel_ns > CHANNEL_NS) {
+			w->channel_ns = now;
 			channel_drain(w);
+		}
 	}
 }
 
