@@ -107,6 +107,7 @@ worker.src += userspace/worker/header.c
 worker.src += userspace/worker/ingress.c
 worker.src += userspace/worker/ingress_afpacket.c
 worker.src += userspace/worker/ingress_afxdp.c
+worker.src += userspace/worker/stock.c
 worker.src += userspace/worker/table.c
 worker.src += userspace/worker/worker.c
 
@@ -339,6 +340,7 @@ unit.sandbox := userspace/edge/sandbox.c userspace/base/diag.c
 unit_libs.sandbox := -lcap-ng -lseccomp
 unit.spawn := userspace/edge/spawn.c
 unit.statefile := userspace/edge/statefile.c userspace/base/diag.c userspace/base/cksum.c
+unit.stock := userspace/worker/stock.c
 unit.table := userspace/worker/table.c
 
 unit_names := $(sort $(patsubst unit.%,%,$(filter unit.%,$(.VARIABLES))))

@@ -18,9 +18,9 @@ bool ingress_take(struct ingress *in, struct batch *b, struct frame_raw *raw)
 	return !batch_is_full(b) && in->ops->take(in, b, raw);
 }
 
-void ingress_release(struct ingress *in)
+void ingress_release(struct ingress *in, uint64_t now_ns, bool wants_backlog)
 {
-	in->ops->release(in);
+	in->ops->release(in, now_ns, wants_backlog);
 }
 
 void ingress_stats(struct ingress *in, bool fresh, struct ingress_stats *out)

@@ -95,10 +95,11 @@ static bool afpacket_take(struct ingress *in, struct batch *b, struct frame_raw 
 	return true;
 }
 
-static void afpacket_release(struct ingress *in)
+static void afpacket_release(struct ingress *in, uint64_t now_ns, bool wants_backlog)
 {
 	struct afpacket *p = (struct afpacket *)in;
 
+	(void)now_ns, (void)wants_backlog; /* the ring has the same blocks always */
 	for (; p->n_done; p->n_done--) {
 		struct tpacket_block_desc *block = block_at(p, p->oldest++);
 

@@ -3,7 +3,7 @@
  * AF_XDP receive (kernel Documentation/networking/af_xdp.rst). The socket comes from main, so the
  * rings are set up here by the kernel's interface itself; libxdp would open a socket of its own.
  * Its inline ring operations are used as they are. Every buffer is in the fill ring, in the
- * kernel's hands, in the receive ring or in the batch.
+ * kernel's hands, in the receive ring, in the batch or put aside.
  */
 #include <errno.h>
 #include <linux/if_xdp.h>
@@ -15,6 +15,7 @@
 #include <xdp/xsk.h>
 
 #include "worker/ingress.h"
+#include "worker/stock.h"
 
 #ifndef XDP_USE_SG
 #define XDP_USE_SG (1 << 4) /* since Linux 6.6; missing from older headers */
@@ -32,6 +33,9 @@ struct afxdp {
 	void *fill_map, *rx_map, *comp_map;
 	size_t fill_len, rx_len, comp_len;
 	uint32_t n_held; /* descriptors taken, still in the ring: their buffers are in the batch */
+	struct stock stock;
+	uint64_t *aside; /* buffers that the kernel is not to have now; the last one goes first */
+	uint32_t n_aside;
 	struct xdp_statistics last;
 };
 
@@ -63,20 +67,42 @@ static bool afxdp_take(struct ingress *in, struct batch *b, struct frame_raw *ra
 	return true;
 }
 
-static void afxdp_release(struct ingress *in)
+static uint32_t afxdp_in_fill(const struct afxdp *x)
+{
+	return *x->fill.producer - __atomic_load_n(x->fill.consumer, __ATOMIC_ACQUIRE);
+}
+
+/* Received, in the ring, not taken yet. */
+static uint32_t afxdp_waiting(const struct afxdp *x)
+{
+	return __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) - x->rx.cached_cons;
+}
+
+/* Puts `n` of the buffers put aside into the fill ring, which has room for all there are. */
+static void afxdp_fill(struct afxdp *x, uint32_t n)
+{
+	uint32_t idx;
+
+	n = xsk_ring_prod__reserve(&x->fill, n, &idx);
+	for (uint32_t i = 0; i < n; i++)
+		*xsk_ring_prod__fill_addr(&x->fill, idx + i) = x->aside[--x->n_aside];
+	xsk_ring_prod__submit(&x->fill, n);
+}
+
+static void afxdp_release(struct ingress *in, uint64_t now_ns, bool wants_backlog)
 {
 	struct afxdp *x = (struct afxdp *)in;
-	uint32_t idx, n = xsk_ring_prod__reserve(&x->fill, x->n_held, &idx);
-	uint32_t from = x->rx.cached_cons - x->n_held;
+	uint32_t from = x->rx.cached_cons - x->n_held, left = afxdp_in_fill(x);
+	uint32_t has = left + afxdp_waiting(x);
+	uint32_t level = stock_level(&x->stock, now_ns, left, x->n_held, wants_backlog);
+	uint32_t n = level > has ? level - has : 0;
 
-	/* the ring has room for every buffer there is, so n is n_held */
-	for (uint32_t i = 0; i < n; i++)
-		*xsk_ring_prod__fill_addr(&x->fill, idx + i) =
-			xsk_ring_cons__rx_desc(&x->rx, from + i)->addr &
-			~(uint64_t)(WORKER_CHUNK - 1);
-	xsk_ring_prod__submit(&x->fill, n);
+	for (uint32_t i = 0; i < x->n_held; i++)
+		x->aside[x->n_aside++] = xsk_ring_cons__rx_desc(&x->rx, from + i)->addr &
+					 ~(uint64_t)(WORKER_CHUNK - 1);
 	xsk_ring_cons__release(&x->rx, x->n_held);
 	x->n_held = 0;
+	afxdp_fill(x, n < x->n_aside ? n : x->n_aside);
 	if (xsk_ring_prod__needs_wakeup(&x->fill))
 		recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
@@ -86,7 +112,6 @@ static void afxdp_stats(struct ingress *in, bool fresh, struct ingress_stats *ou
 	struct afxdp *x = (struct afxdp *)in;
 	socklen_t len = sizeof(x->last);
 	uint32_t in_ring = __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) - *x->rx.consumer;
-	uint32_t in_fill = *x->fill.producer - __atomic_load_n(x->fill.consumer, __ATOMIC_ACQUIRE);
 
 	if (fresh)
 		getsockopt(in->fd, SOL_XDP, XDP_STATISTICS, &x->last, &len);
@@ -96,9 +121,9 @@ static void afxdp_stats(struct ingress *in, bool fresh, struct ingress_stats *ou
 		.ring_full = x->last.rx_ring_full,
 		.in_ring = in_ring,
 		.buffers_total = x->frames,
-		.buffers_fill = in_fill,
+		.buffers_fill = afxdp_in_fill(x),
 		.buffers_ring = in_ring - x->n_held,
-		.buffers_held = x->n_held,
+		.buffers_held = x->n_held + x->n_aside,
 	};
 }
 
@@ -115,6 +140,7 @@ static void afxdp_close(struct ingress *in)
 		munmap(x->comp_map, x->comp_len);
 	if (x->umem)
 		munmap(x->umem, (size_t)x->frames * WORKER_CHUNK);
+	free(x->aside);
 	free(x);
 }
 
@@ -131,6 +157,11 @@ static int afxdp_buffers(struct afxdp *x, int memory, uint32_t rx_size)
 	int fill = (int)x->frames, comp = 64; /* nothing is sent here, yet the kernel wants one */
 	int rx = (int)rx_size;
 
+	x->aside = calloc(x->frames, sizeof(*x->aside));
+	if (!x->aside)
+		return -ENOMEM;
+	for (; x->n_aside < x->frames; x->n_aside++)
+		x->aside[x->n_aside] = (uint64_t)x->n_aside * WORKER_CHUNK;
 	x->umem = mmap(NULL, (size_t)x->frames * WORKER_CHUNK, PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_POPULATE, memory, 0);
 	if (x->umem == MAP_FAILED) {
@@ -208,7 +239,7 @@ int ingress_afxdp_open(struct ingress **out, int fd, const struct ingress_config
 		       struct diag *d)
 {
 	struct afxdp *x = calloc(1, sizeof(*x));
-	uint32_t idx = 0, rx_size = cfg->frames; /* every buffer may wait there */
+	uint32_t rx_size = cfg->frames; /* every buffer may wait there */
 	const char *step = "set up the buffers of";
 	int err;
 
@@ -216,16 +247,14 @@ int ingress_afxdp_open(struct ingress **out, int fd, const struct ingress_config
 		return -ENOMEM;
 	x->in = (struct ingress){ &afxdp_ops, fd };
 	x->frames = cfg->frames;
+	stock_init(&x->stock, x->frames);
 	err = afxdp_buffers(x, cfg->memory, rx_size);
 	if (!err) {
 		step = "map the rings of";
 		err = afxdp_map(x, rx_size);
 	}
 	if (!err) {
-		xsk_ring_prod__reserve(&x->fill, x->frames, &idx);
-		for (uint32_t i = 0; i < x->frames; i++)
-			*xsk_ring_prod__fill_addr(&x->fill, idx + i) = (uint64_t)i * WORKER_CHUNK;
-		xsk_ring_prod__submit(&x->fill, x->frames);
+		afxdp_fill(x, x->stock.level);
 		step = "bind";
 		err = afxdp_bind(x, cfg);
 	}

@@ -34,6 +34,7 @@ struct worker {
 	struct ingress *in[WORKER_QUEUES_MAX];
 	unsigned n_in, first;
 	uint32_t ifindex;
+	uint64_t now_ns; /* when the last turn ended */
 	uint64_t stats_ns;
 	uint64_t channel_ns; /* when it was looked at while busy */
 	bool is_ended; /* main is gone or wants us gone */
@@ -223,8 +224,14 @@ static void frame_sort(struct worker *w, const struct frame_raw *raw)
 	batch_add(b, b->n_frames++, rule);
 }
 
-/* One turn: as much backlog as a batch holds. False when there was none. */
-static bool worker_turn(struct worker *w)
+static void worker_release(struct worker *w, bool wants_backlog)
+{
+	for (unsigned i = 0; i < w->n_in; i++)
+		ingress_release(w->in[i], w->now_ns, wants_backlog);
+}
+
+/* One turn: as much backlog as a batch holds. How many frames that was. */
+static unsigned worker_turn(struct worker *w)
 {
 	struct frame_raw raw;
 	unsigned n = 0;
@@ -238,12 +245,11 @@ static bool worker_turn(struct worker *w)
 	w->first++;
 	if (n) {
 		egress_batch(w->egress, &w->batch);
-		for (unsigned i = 0; i < w->n_in; i++)
-			ingress_release(w->in[i]);
+		worker_release(w, batch_is_thin(&w->batch));
 		w->ledger->totals.batches++;
 	}
 	__atomic_store_n(&w->ledger->turn, w->ledger->turn + 1, __ATOMIC_RELEASE);
-	return n > 0;
+	return n;
 }
 
 static void worker_stats(struct worker *w, uint64_t now)
@@ -290,15 +296,16 @@ static void worker_wait(struct worker *w)
 static void worker_run(struct worker *w)
 {
 	while (!w->is_ended) {
-		bool had_frames = worker_turn(w);
-		uint64_t now = now_ns();
+		unsigned n = worker_turn(w);
 
-		if (!had_frames || now - w->stats_ns > STATS_EVERY_NS)
-			worker_stats(w, now);
-		if (!had_frames) {
+		w->now_ns = now_ns();
+		if (!n || w->now_ns - w->stats_ns > STATS_EVERY_NS)
+			worker_stats(w, w->now_ns);
+		if (!n) {
+			worker_release(w, false); /* a stream may have ended */
 			worker_wait(w);
-		} else if (now - w->channel_ns > CHANNEL_NS) {
-			w->channel_ns = now;
+		} else if (w->now_ns - w->channel_ns > CHANNEL_NS) {
+			w->channel_ns = w->now_ns;
 			channel_drain(w);
 		}
 	}
