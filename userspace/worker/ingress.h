@@ -40,6 +40,9 @@ int ingress_fd(const struct ingress *in);
 /* The next frame, its pieces from b->pieces; false when the ring is empty or the batch is full. */
 bool ingress_take(struct ingress *in, struct batch *b, struct frame_raw *raw);
 
+/* Whether the next take would find something: a look at memory, no system call. */
+bool ingress_has_frames(const struct ingress *in);
+
 /* Gives the buffers of everything taken back to the kernel; called before sleeping, too.
  * `wants_backlog`: when more comes than can be moved, a long backlog is better than a short one. */
 void ingress_release(struct ingress *in, uint64_t now_ns, bool wants_backlog);
@@ -51,6 +54,7 @@ void ingress_stats(struct ingress *in, bool fresh, struct ingress_stats *out);
 /* The two kinds behind the calls above. */
 struct ingress_ops {
 	bool (*take)(struct ingress *in, struct batch *b, struct frame_raw *raw);
+	bool (*has_frames)(const struct ingress *in);
 	void (*release)(struct ingress *in, uint64_t now_ns, bool wants_backlog);
 	void (*stats)(struct ingress *in, bool fresh, struct ingress_stats *out);
 	void (*close)(struct ingress *in);

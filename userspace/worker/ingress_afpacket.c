@@ -95,6 +95,13 @@ static bool afpacket_take(struct ingress *in, struct batch *b, struct frame_raw 
 	return true;
 }
 
+static bool afpacket_has_frames(const struct ingress *in)
+{
+	const struct afpacket *p = (const struct afpacket *)in;
+
+	return p->left || (p->n_done < p->n_blocks && block_is_ours(block_at(p, p->block)));
+}
+
 static void afpacket_release(struct ingress *in, uint64_t now_ns, bool wants_backlog)
 {
 	struct afpacket *p = (struct afpacket *)in;
@@ -145,6 +152,7 @@ static void afpacket_close(struct ingress *in)
 
 static const struct ingress_ops afpacket_ops = {
 	.take = afpacket_take,
+	.has_frames = afpacket_has_frames,
 	.release = afpacket_release,
 	.stats = afpacket_stats,
 	.close = afpacket_close,

@@ -78,6 +78,13 @@ static uint32_t afxdp_waiting(const struct afxdp *x)
 	return __atomic_load_n(x->rx.producer, __ATOMIC_ACQUIRE) - x->rx.cached_cons;
 }
 
+static bool afxdp_has_frames(const struct ingress *in)
+{
+	const struct afxdp *x = (const struct afxdp *)in;
+
+	return afxdp_waiting(x) > 0;
+}
+
 /* Puts `n` of the buffers put aside into the fill ring, which has room for all there are. */
 static void afxdp_fill(struct afxdp *x, uint32_t n)
 {
@@ -146,6 +153,7 @@ static void afxdp_close(struct ingress *in)
 
 static const struct ingress_ops afxdp_ops = {
 	.take = afxdp_take,
+	.has_frames = afxdp_has_frames,
 	.release = afxdp_release,
 	.stats = afxdp_stats,
 	.close = afxdp_close,

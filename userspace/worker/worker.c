@@ -20,6 +20,7 @@
 #include "edge/spawn.h"
 #include "worker/egress.h"
 #include "worker/ingress.h"
+#include "worker/spin.h"
 #include "worker/worker.h"
 
 #define IDLE_MS	       500	/* longest sleep: the heartbeat of an idle worker */
@@ -37,6 +38,7 @@ struct worker {
 	uint64_t now_ns; /* when the last turn ended */
 	uint64_t stats_ns;
 	uint64_t channel_ns; /* when it was looked at while busy */
+	struct spin spin;
 	bool is_ended; /* main is gone or wants us gone */
 	struct batch batch;
 };
@@ -56,6 +58,16 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* In a loop that waits for another core: gives way to the other thread of this one. */
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
 }
 
 /* --- messages ----------------------------------------------------------------------------------
@@ -280,6 +292,27 @@ static void worker_stats(struct worker *w, uint64_t now)
 	w->stats_ns = now;
 }
 
+/* Looks for frames for a while, if that is worth it; true when there are any. */
+static bool worker_spin(struct worker *w)
+{
+	uint32_t longest = spin_longest(&w->spin);
+	uint64_t start, now;
+	bool has_frames = false;
+
+	if (!longest)
+		return false;
+	start = now_ns();
+	do {
+		for (unsigned i = 0; i < w->n_in && !has_frames; i++)
+			has_frames = ingress_has_frames(w->in[i]);
+		for (unsigned i = 0; i < 8 && !has_frames; i++)
+			cpu_relax();
+		now = now_ns();
+	} while (!has_frames && now - start < longest);
+	spin_spend(&w->spin, now - start, has_frames);
+	return has_frames;
+}
+
 static void worker_wait(struct worker *w)
 {
 	struct pollfd p[WORKER_QUEUES_MAX + 1];
@@ -298,6 +331,9 @@ static void worker_run(struct worker *w)
 	while (!w->is_ended) {
 		unsigned n = worker_turn(w);
 
+		spin_earn(&w->spin, n);
+		if (!n && worker_spin(w))
+			continue;
 		w->now_ns = now_ns();
 		if (!n || w->now_ns - w->stats_ns > STATS_EVERY_NS)
 			worker_stats(w, w->now_ns);
