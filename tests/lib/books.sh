@@ -182,13 +182,10 @@ check_ring() {
 		$(($(in_worker "$1" "$2") + lost)) "$(stat "$1" "verdict(\"$2\"; \"to_worker\")")"
 }
 
-# ring_lost NODE IF : datagrams that the ring refused
+# ring_lost NODE IF : datagrams that the rings refused
 ring_lost() {
-	if [ "$DATAPATH" = afxdp ]; then
-		stat "$1" "workers(\"$2\") | sum(.rx_dropped + .ring_full)"
-	else
-		stat "$1" "port(\"$2\").packet_socket.not_taken"
-	fi
+	stat "$1" "([workers(\"$2\")[] | select(.worker_type == \"afxdp\")] |
+		sum(.rx_dropped + .ring_full)) + (port(\"$2\").packet_socket.not_taken // 0)"
 }
 
 # copy_drops NODE IF : copies that were due on this interface and dropped, all reasons
