@@ -550,15 +550,16 @@ bool relay_leave(struct relay *r)
 	return stays;
 }
 
-/* Takes everything out, for the end of the daemon. */
-void relay_clear(struct relay *r)
+/* For the end of the daemon: what the kernel has of the rules stays there, or is taken out. */
+void relay_clear(struct relay *r, bool stays)
 {
 	for (unsigned b = 0; b < LIVE_BUCKETS; b++) {
 		while (r->live[b]) {
 			struct live_rule *live = r->live[b];
 
 			r->live[b] = live->next;
-			unprogram(r, live);
+			if (!stays)
+				unprogram(r, live);
 			live_free(live);
 		}
 	}

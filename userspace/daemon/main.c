@@ -467,8 +467,7 @@ static void relay_close(struct relay *r)
 		stays = r->plane && plane_is_inherited(r->plane);
 	else
 		stays = !r->takes_all && relay_leave(r);
-	if (r->plane && !stays)
-		relay_clear(r);
+	relay_clear(r, stays);
 	workers_stop_all(r);
 	if (stays)
 		plane_leave(r->plane);

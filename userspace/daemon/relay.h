@@ -21,7 +21,7 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 void relay_resolve_interface(struct relay *r, const char *name, bool is_input_too);
 void relay_resolve_port(struct relay *r, struct port *p);
 int relay_persist(struct relay *r);
-void relay_clear(struct relay *r);
+void relay_clear(struct relay *r, bool stays);
 bool relay_leave(struct relay *r); /* false: nothing runs in the kernel, so nothing need stay */
 int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d);
 struct live_rule *relay_find(const struct relay *r, const char *id);
