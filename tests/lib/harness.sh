@@ -14,6 +14,17 @@
 #
 # MODE=release|debug|asan|cov chooses the build, DATAPATHS the datapaths of for_each_datapath,
 # KEEP=1 keeps the test's directory. Exit status: 0 passed, 1 failed, 77 cannot run here.
+#
+# Under another MODE than release the same tests run with less load and more time. A release build
+# meets the figures as they are written; what is written as
+#
+#	$(gently 50000) $(briefly 10) $(patiently 2000) $(seldom 100) $(some 2 a b c d)
+#
+# is a rate, how long load lasts, how long something may take, how often it is done, and with which
+# of several, and gives way to slower builds. wait_for and all that waits by it are patient by
+# themselves. check_memory is check_between for what a process holds: under asan it looks at
+# nothing, says so, and counts as nothing. Whatever a sanitizer reports, of whichever program, fails
+# the test.
 set -u
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -79,6 +90,20 @@ check_between() {
 	fi
 }
 
+# check_memory NAME GOT LEAST MOST : as check_between. Address sanitizers keep what is freed, to see
+# who uses it afterwards, so that processes only grow.
+check_memory() {
+	if looks_at_memory; then
+		check_between "$@"
+	else
+		echo "# not looked at under MODE=$MODE: $label$1 (it is $2)"
+	fi
+}
+
+looks_at_memory() {
+	[ "${MODE:-release}" != asan ]
+}
+
 # The whole test cannot run here.
 skip() {
 	echo "1..0 # SKIP $*"
@@ -100,6 +125,41 @@ json() {
 	jq -r "$2" "$1"
 }
 
+# --- slow builds ---------------------------------------------------------------------------------
+
+# How much less is asked of a build that is not optimised, or watches each of its steps.
+slowness=1
+[ "${MODE:-release}" = release ] || slowness=10
+
+# gently RATE : of datagrams or requests a second
+gently() {
+	echo $(($1 / slowness))
+}
+
+# briefly SECONDS : of load
+briefly() {
+	echo $((slowness == 1 ? $1 : 1))
+}
+
+# patiently TIME, in any unit
+patiently() {
+	echo $(($1 * slowness))
+}
+
+# seldom TIMES : once at least
+seldom() {
+	echo $((($1 + slowness - 1) / slowness))
+}
+
+# some N WORD… : the first N of these words, where all of them take too long
+some() {
+	if [ "$slowness" = 1 ]; then
+		echo "${@:2}"
+	else
+		echo "${@:2:$1}"
+	fi
+}
+
 # --- waiting -------------------------------------------------------------------------------------
 
 now_cs() {
@@ -111,7 +171,7 @@ now_cs() {
 # wait_for SECONDS COMMAND… : until the command succeeds; fails when the time is over
 wait_for() {
 	local until
-	until=$(($(now_cs) + $1 * 100))
+	until=$(($(now_cs) + $(patiently "$1") * 100))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(now_cs)" -lt "$until" ] || return 1
@@ -166,7 +226,7 @@ on() {
 
 # mcrd_command NODE [CONFIG] : leaves the daemon's command line in the array mcrd_words
 mcrd_command() {
-	mcrd_words=("$bin/mcrd" --instance "$1" --socket-path "$tmp/$1.sock"
+	mcrd_words=(env -u ASAN_OPTIONS "$bin/mcrd" --instance "$1" --socket-path "$tmp/$1.sock"
 		--state-dir "$tmp/$1.state" --bpffs "$tb_bpffs")
 	[ -z "${2:-}" ] || mcrd_words+=(--config "$2")
 }
@@ -200,10 +260,15 @@ stop_mcrd() {
 	unset "mcrd_pid[$node]"
 	end_process "$pid" "${2:-TERM}" 10 || status=$?
 	[ "${2:-TERM}" = KILL ] || check_equal "mcrd on $node ends with status 0" "$status" 0
-	if grep -q 'ERROR: \(Address\|Leak\)Sanitizer\|runtime error:' "$tmp/$node.log"; then
-		not_ok "no sanitizer report from mcrd on $node" \
-			"$(grep -A 20 'Sanitizer\|runtime error:' "$tmp/$node.log" | head -n 30)"
-	fi
+	check_reports "mcrd on $node" "$tmp/$node.log"
+}
+
+# check_reports WHOM FILE… : fails the test when a sanitizer has said something in there
+check_reports() {
+	local reports
+	reports=$(grep -h -A 20 'ERROR: [A-Za-z]*Sanitizer\|runtime error:' "${@:2}" 2>/dev/null |
+		head -n 40)
+	[ -z "$reports" ] || not_ok "no sanitizer report from $1" "$reports"
 }
 
 # ctl NODE [OPTION…] COMMAND… : mcrctl for the daemon of a node
@@ -299,6 +364,10 @@ clean_up() {
 	for pid in "${all_pids[@]}"; do
 		end_process "$pid" TERM 10
 	done
+	for pid in "${!mcrd_pid[@]}"; do # those that stop_mcrd has not seen
+		check_reports "mcrd on $pid" "$tmp/$pid.log"
+	done
+	check_reports "other programs" "$tmp"/sanitizer.*
 	strays=$(stray_processes)
 	[ ! -e "/run/mcr-testbed/$tb_prefix" ] || tb_down
 	strays+=$(leftovers)
@@ -318,6 +387,9 @@ clean_up() {
 }
 
 tmp=$(mktemp -d "/tmp/$tb_prefix.XXXXXX") || exit 1
+# Reports of programs whose status and stderr nobody looks at. Not of mcrd: its workers can open no
+# file.
+export ASAN_OPTIONS=log_path=$tmp/sanitizer
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 [ "$(id -u)" = 0 ] || skip "needs root"

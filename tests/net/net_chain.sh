@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-50000} seconds=${SECONDS_OF_LOAD:-10}
+rate=${RATE:-$(gently 50000)} seconds=${SECONDS_OF_LOAD:-$(briefly 10)}
 
 # The first leaves the default TTL, 1: what it sends is for the next relay, and no further.
 chain() {

@@ -7,7 +7,7 @@
 # shellcheck source=tests/lib/control.sh
 . "$root/tests/lib/control.sh"
 
-rate=${RATE:-50000} seconds=${SECONDS_OF_CHURN:-10}
+rate=${RATE:-$(gently 50000)} seconds=${SECONDS_OF_CHURN:-$(briefly 10)}
 
 # requests N : N rules of every kind added, and removed right after, or many later
 requests() {
@@ -90,7 +90,7 @@ churn() {
 	check_equal "everything is given back" "$(taken)" "$before"
 	check_equal "by the same worker" "$(worker_pids relay)" "$worker"
 	check_rows
-	check_between "memory is flat (1 %)" "$now" 0 $((rss + rss / 100))
+	check_memory "memory is flat (1 %)" "$now" 0 $((rss + rss / 100))
 	stop_mcrd relay
 }
 

@@ -23,10 +23,10 @@ kernel_side() {
 	bpftool -j link show pinned "$tb_bpffs/mcr/relay/links/in0" 2>&1
 }
 
-# What runs, but for what changes with the time.
+# What runs, but for what changes with the time: why a datapath is the right one.
 running() {
 	ctl relay --output json config show
-	ctl relay --output json list
+	ctl relay --output json list | jq -c 'del(.rules[].datapath_reason)'
 }
 
 start_relay() {
@@ -48,7 +48,7 @@ broken() {
 	start_relay || return
 	before=$(kernel_side) before_running=$(running)
 	start_sink rx1 a --interface r0 --group 239.1.1.1 --port 5001
-	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate 20000 --count 40000
+	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate "$(gently 20000)" --duration 2
 	while ! is_gone "${gen_pid[g]}"; do
 		times=$((times + 1))
 		"$helper/broken" "$tmp/relay.sock" "$root/tests/golden/config/broken.txt" >"$tmp/broken" 2>&1 ||

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-20000} seconds=${SECONDS_OF_LOAD:-5}
+rate=${RATE:-$(gently 20000)} seconds=${SECONDS_OF_LOAD:-$(briefly 5)}
 
 diamond() {
 	local n=$((rate * seconds)) out='o1, ttl: "decrement"'

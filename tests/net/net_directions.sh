@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-5000} seconds=${SECONDS_OF_LOAD:-3}
+rate=${RATE:-$(gently 5000)} seconds=${SECONDS_OF_LOAD:-$(briefly 3)}
 relay_in=198.18.0.2 routed=198.18.2.2
 
 directions() {

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-20000} seconds=${SECONDS_OF_LOAD:-5} outputs=50 size=${SIZE:-1400}
+rate=${RATE:-$(gently 20000)} seconds=${SECONDS_OF_LOAD:-$(briefly 5)} outputs=50 size=${SIZE:-1400}
 
 fanout() {
 	local i n=$((rate * seconds)) list=()

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-50000} seconds=${SECONDS_OF_LOAD:-3}
+rate=${RATE:-$(gently 50000)} seconds=${SECONDS_OF_LOAD:-$(briefly 3)}
 
 # super_frames SIZE SEGMENTS : 50 times 1310 bytes is more than one send of ours takes
 super_frames() {

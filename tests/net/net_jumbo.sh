@@ -6,7 +6,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-3000} seconds=${SECONDS_OF_LOAD:-3}
+rate=${RATE:-$(gently 3000)} seconds=${SECONDS_OF_LOAD:-$(briefly 3)}
 wide=198.18.1.2 narrow=198.18.2.2
 
 jumbo() {

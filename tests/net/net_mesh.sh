@@ -7,7 +7,7 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-rate=${RATE:-2000} seconds=${SECONDS_OF_LOAD:-5}
+rate=${RATE:-$(gently 2000)} seconds=${SECONDS_OF_LOAD:-$(briefly 5)}
 
 # mesh_rules NODE-NUMBER : one rule for each source
 mesh_rules() {

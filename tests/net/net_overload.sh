@@ -8,8 +8,8 @@
 . "$(dirname "$0")/../lib/harness.sh"
 # shellcheck source=tests/lib/books.sh
 . "$root/tests/lib/books.sh"
-seconds=${SECONDS_OF_LOAD:-1} loads=${LOADS:-live:100 live:1400 super:1400}
-topologies=${TOPOLOGIES:-chain_3hop tree_fanout diamond converge funnel routed high_fanout_50}
+seconds=${SECONDS_OF_LOAD:-1} loads=${LOADS:-$(some 2 live:100 super:1400 live:1400)}
+topologies=${TOPOLOGIES:-$(some 4 chain_3hop diamond funnel routed tree_fanout converge high_fanout_50)}
 out='o1, ttl: 8'
 
 # load NODE[:RELAY:IN]… : sources on these nodes, all at once. A relay without an XDP program needs
@@ -69,14 +69,15 @@ check_sink() {
 }
 
 # check_loss COPIES SOURCE… : it was an overload. (Frames for a packet socket are handled all the
-# way to the worker's ring by the source itself, which that slows down.)
+# way to the worker's ring by the source itself, which that slows down. A slow build has slow
+# sources, too.)
 check_loss() {
 	local offered delivered lost
 	offered=$(offered "${@:2}")
 	delivered=$(cat "$tmp"/sink.*.json | jq -s '[.[].total.received] | add')
 	lost=$((offered * $1 - delivered))
 	echo "# $label$offered offered, $delivered of $((offered * $1)) copies delivered"
-	[ "$DATAPATH $kind" = "afpacket live" ] ||
+	[ "$DATAPATH $kind" = "afpacket live" ] || [ "$slowness" != 1 ] ||
 		check_between "something was lost" "$lost" 1 $((offered * $1))
 }
 
