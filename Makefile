@@ -499,12 +499,9 @@ test: ## run all tests (root)
 	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) \
 		$(net_tests) $(fault_tests)
 
-# What does not depend on speed, so that it can run under sanitizers too.
-behaviour_tests := $(foreach t,commands config_broken directions joins jumbo,tests/net/net_$(t).sh)
-
-.PHONY: behaviour
-behaviour: all test-helpers ## tests in namespaces that do not depend on speed (MODE=asan; root)
-	$(Q)MODE=$(MODE) tests/run $(behaviour_tests)
+.PHONY: net-tests
+net-tests: all test-helpers ## the tests in namespaces alone (MODE=asan: with less load; root)
+	$(Q)MODE=$(MODE) tests/run $(net_tests) $(fault_tests)
 
 .PHONY: test-programs
 test-programs: all $(unit_bins) $(sim_bins) $(bpf_test.bin)
