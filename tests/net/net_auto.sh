@@ -9,7 +9,8 @@
 # shellcheck source=tests/lib/control.sh
 . "$root/tests/lib/control.sh"
 DATAPATH=auto
-rate=${RATE:-100000} moves=${MOVES:-20}
+rate=${RATE:-$(gently 100000)} moves=${MOVES:-$(seldom 20)}
+rest_ms=$(patiently 100)
 
 # is_on DATAPATH [REASON-PATTERN]
 is_on() {
@@ -102,14 +103,15 @@ to_and_fro() {
 		"$(stat relay 'verdict("in0"; "replicated") + verdict("in0"; "to_worker")')" "$(offered g)"
 	check_between "… some by each" "$(stat relay 'verdict("in0"; "to_worker")')" 1 "$(offered g)"
 	overtaken=$(stat relay 'port("in0").kernel.overtaken')
-	lost=$(($(ring_lost relay in0) + $(copy_drops relay o1) + $(copy_drops relay o2)))
+	lost=$(($(DATAPATH=afxdp ring_lost relay in0) + $(copy_drops relay o1) + $(copy_drops relay o2)))
 	for name in 1 2; do
 		end_sink "$name"
 		check_equal "sink $name: nothing twice or changed in $moves moves" \
 			"$(totals "$name" "duplicated corrupt")" "0 0"
 		check_equal "sink $name: nothing is lost" "$(($(offered g) - \
 			$(json "$tmp/sink.$name.json" '.total.unique + .total.socket_dropped')))" \
-			"$(($(ring_lost relay in0) + $(copy_drops relay "o$name") + $(refused "o$name")))"
+			"$(($(DATAPATH=afxdp ring_lost relay in0) + $(copy_drops relay "o$name") + \
+				$(refused "o$name")))"
 	done
 	check_equal "the worker dropped nothing" "$lost" 0
 	echo "# $(offered g) datagrams, $moves moves; reordered $(totals 1 reordered)," \
@@ -133,12 +135,12 @@ a_worker_dies() {
 	check "show rule says that it is traced" wait_for 5 is_on afxdp 'it is traced'
 	for pid in 1 2 3; do
 		pid=$(worker_pids relay)
-		start_gaps rx1 k r0 100
+		start_gaps rx1 k r0 "$rest_ms"
 		kill -KILL "$pid"
 		wait_for 15 another_worker "$pid" || not_ok "another worker"
 		wait_for 15 is_on afxdp || not_ok "back on the worker" "$(where)"
 		end_gaps k
-		check_equal "the stream did not rest for 100 ms" "$(grep -c gap "$tmp/gaps.k")" 0
+		check_equal "the stream did not rest for $rest_ms ms" "$(grep -c gap "$tmp/gaps.k")" 0
 	done
 	end_gen g
 	check_books relay
@@ -146,7 +148,7 @@ a_worker_dies() {
 	crashed=$(stat relay '(.workers | sum(.frame_drops.crash)) + (outputs("o1") | sum(.drops.crash))')
 	check_equal "only what the workers had before them is lost, as crash" \
 		$(($(offered g) - $(json "$tmp/sink.a.json" '.total.unique + .total.socket_dropped'))) \
-		$((crashed + $(ring_lost relay in0) + $(copy_drops relay o1) - \
+		$((crashed + $(DATAPATH=afxdp ring_lost relay in0) + $(copy_drops relay o1) - \
 			$(stat relay 'outputs("o1") | sum(.drops.crash)') + $(refused o1)))
 	check_equal "no frame found nobody" "$(stat relay 'verdict("in0"; "no_worker")')" 0
 	check_equal "nothing twice" "$(totals a "duplicated corrupt")" "0 0"
