@@ -54,6 +54,11 @@ check_remembered() {
 	check_memory "memory is within 1 %" "$now" $((rss - rss / 100)) $((rss + rss / 100))
 }
 
+# What it does each second it has done.
+has_ticked() {
+	[ "$(ctl relay --output json status | jq .uptime_s)" -ge 2 ]
+}
+
 kill_all() {
 	local main fds bpf rss pinned
 	cat >"$tmp/relay.json5" <<-END
@@ -69,6 +74,7 @@ kill_all() {
 	start_gen src g --interface s0 --group 239.1.1.1 --port 5001 --rate "$rate" --size 200
 	# what is grown once by the first of everything is there before it is measured
 	check "the first kill" "$helper/kill_worker" "$tmp/relay.sock" 5
+	check "the daemon's first seconds are over" wait_for 10 has_ticked
 	remember "$main"
 	start_gaps rx1 a r0 3
 	if "$helper/kill_worker" "$tmp/relay.sock" "$kills" >"$tmp/kills" 2>&1; then
