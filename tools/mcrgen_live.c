@@ -23,7 +23,8 @@
 #define RUN_FRAMES (1u << 20) /* in a run that is not paced */
 #define RUN_TRIES  (1u << 30) /* of the program in a run that is: most of them too early */
 #define MARGIN_NS  50000000u  /* what a run takes to start, at most */
-#define BATCH	   64
+#define BATCH	   64	      /* frames that the kernel sends on together */
+#define SLOW	   250000u    /* up to this rate, in packets a second, each is sent on at once */
 #define SETTLE_NS  500000000u
 
 struct live {
@@ -183,6 +184,14 @@ static void set_alarm(const struct live *l, uint64_t at_ns)
 	timer_settime(l->alarm, TIMER_ABSTIME, &at, NULL);
 }
 
+/* The kernel lets a frame wait until the program was asked for a whole batch. */
+static uint32_t batch_size(const struct gen *g, unsigned n)
+{
+	if (g->opt.rate && g->opt.rate <= SLOW)
+		return 1;
+	return n < BATCH ? n : BATCH;
+}
+
 static int live_send(struct gen *g, unsigned n)
 {
 	struct live *l = g->state;
@@ -193,7 +202,7 @@ static int live_send(struct gen *g, unsigned n)
 	int err;
 
 	run.repeat = (int)(g->opt.rate ? RUN_TRIES : n);
-	run.batch_size = n < BATCH ? n : BATCH;
+	run.batch_size = batch_size(g, n);
 	set_alarm(l, end_of_run(g));
 	err = bpf_prog_test_run_opts(bpf_program__fd(l->bpf->progs.generate), &run);
 	g->attempts = l->bpf->bss->made;
