@@ -52,7 +52,7 @@ endif
 $(if $(cflags.$(MODE)),,$(error MODE=$(MODE): release, debug, asan, cov or fuzz))
 
 pkgs := libbpf libxdp liburing libmnl libcjson libcap-ng libseccomp
-ifeq ($(filter help clean deps demo test bare-test uninstall,$(MAKECMDGOALS)),)
+ifeq ($(filter help clean deps demo test bench bare-test uninstall,$(MAKECMDGOALS)),)
 missing := $(strip $(foreach p,$(pkgs),$(shell pkg-config --exists $(p) || echo $(p))))
 endif
 
@@ -67,6 +67,7 @@ bpf_flags := -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Wno-unused-parameter -Ii
 
 bpf.src := bpf/mcr_xdp.bpf.c
 gen_bpf.src := tools/mcrgen_live.bpf.c
+bench_bpf.src := tools/bench/sink.bpf.c
 
 base.src += userspace/base/cksum.c
 base.src += userspace/base/diag.c
@@ -215,6 +216,9 @@ mcrsink.src += tools/mcrsink_packet.c
 mcrsink.src += tools/mcrsink_report.c
 mcrsink.src += tools/mcrsink_udp.c
 mcrsink.src += tools/options.c
+
+bench.src += tools/bench/mmsg.c
+bench.src += tools/bench/sink.c
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 bins := $(addprefix $(B)/bin/,mcrd mcrctl mcrgen mcrsink)
@@ -504,15 +508,46 @@ net-tests: all test-helpers ## the tests in namespaces alone (MODE=asan: with le
 	$(Q)MODE=$(MODE) tests/run $(net_tests) $(fault_tests)
 
 .PHONY: test-programs
-test-programs: all $(unit_bins) $(sim_bins) $(bpf_test.bin)
+test-programs: all $(unit_bins) $(sim_bins) $(bpf_test.bin) bench-programs
 
 .PHONY: bare-test
 bare-test: ## make demo and make test in a new, bare Debian 12 (root, debootstrap)
 	$(Q)tests/bare/run
 
+# --- benchmarks --------------------------------------------------------------------------------
+# docs/benchmarks.md. BENCH=full takes the whole matrix, BENCH_ONLY a part of it.
+
+BENCH ?= quick
+
+bench.bin := $(addprefix $(B)/bench/,micro mmsg sink)
+bench.obj := $(B)/tools/bench/drop.bpf.o
+
+$(B)/bench/micro: $(call obj,tests/bench/micro.c userspace/base/cksum.c userspace/base/diag.c) \
+	$(call obj,$(addprefix userspace/worker/,batch.c frame.c header.c stock.c table.c))
+$(B)/bench/mmsg: $(call obj,tools/bench/mmsg.c)
+$(B)/bench/sink: $(call obj,tools/bench/sink.c)
+$(B)/bench/sink: libs = -lbpf
+$(call obj,tools/bench/sink.c): $(patsubst %.bpf.c,$(B)/%.skel.h,$(bench_bpf.src))
+
+$(bench.bin):
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cflags) -o $@ $(filter %.o,$^) $(ldflags) $(libs)
+
+.PHONY: bench
+bench: ## relays measured against each other (root; BENCH=full: for hours, all of it)
+	$(Q)tools/deps build bench
+	$(Q)$(MAKE) --no-print-directory $(jobs) bench-programs
+	$(Q)MODE=$(MODE) tools/bench/run $(BENCH)
+	$(Q)tools/bench/report
+
+.PHONY: bench-programs
+bench-programs: all $(bench.bin) $(bench.obj)
+
 # --- checks ------------------------------------------------------------------------------------
 
-product.src := $(sort $(mcrd.src) $(client.src) $(ctl.src) $(mcrgen.src) $(mcrsink.src))
+product.src := $(sort $(mcrd.src) $(client.src) $(ctl.src) $(mcrgen.src) $(mcrsink.src) \
+	$(bench.src))
 
 .PHONY: check
 check: check-layers check-style lint check-docs ## all checks of sources and documents (root)
