@@ -18,7 +18,7 @@
 #define MCR_MAX_OUTPUTS 64   /* of one rule */
 #define MCR_FLOW_WINDOW 256  /* frames over which the flows of a rule are counted */
 #define MCR_NAME_LEN 32      /* a rule's name in a dump, cut and NUL-terminated */
-#define MCR_MAX_OUTPUT_ROWS 65536 /* output slots of an instance */
+#define MCR_MAX_OUTPUT_ROWS 131072 /* dense output indices: as much for what is replaced */
 #define MCR_MAX_LOCAL 4096   /* addresses of this host, for the loop guard */
 #define MCR_MAX_SETS 4096    /* egress sets: different lists of output interfaces */
 

@@ -193,13 +193,15 @@ struct trace_record {
 union wm_send {
 	uint64_t user_data;
 	struct {
-		uint16_t output; /* ledger row */
-		uint16_t bytes;
-		uint8_t datagrams;
-		uint8_t is_udp, drops_consumed;
-		uint8_t slot; /* the worker's own */
+		uint64_t output : 20; /* ledger row */
+		uint64_t bytes : 16;
+		uint64_t datagrams : 8;
+		uint64_t is_udp : 1;
+		uint64_t drops_consumed : 1;
+		uint64_t slot : 8; /* the worker's own */
 	};
 };
+_Static_assert(WORKER_OUTPUTS <= 1 << 20, "a send must name any row");
 _Static_assert(sizeof(union wm_send) == 8, "a send must fit its user_data");
 
 /* Rows are touched on first use only, so an idle ledger costs little memory. */

@@ -320,12 +320,12 @@ static void running_out_is_refused_and_takes_nothing(void **state)
 		take(&s[i], 4095);
 	free_rules = r.rule_rows.n_free;
 	assert_int_equal(r.output_rows.n_free, WORKER_OUTPUTS / 4096);
-	assert_int_equal(rows_take(&r, &last.live, 17, &d), -E2BIG);
+	assert_int_equal(rows_take(&r, &last.live, WORKER_OUTPUTS / 4096 + 1, &d), -E2BIG);
 	assert_int_equal(d.code, E_LIMIT);
 	assert_int_equal(r.rule_rows.n_free, free_rules);
 	assert_int_equal(r.output_rows.n_free, WORKER_OUTPUTS / 4096);
 	assert_null(last.live.output_rows);
-	take(&last, 16);
+	take(&last, WORKER_OUTPUTS / 4096);
 	assert_int_equal(r.output_rows.n_free, 0);
 	rows_cool(&r, &last.live);
 	for (unsigned i = 0; i < WORKER_OUTPUTS / 4096; i++)

@@ -30,6 +30,8 @@ static void settle_answers(struct ledger *l, const uint8_t *ring, const struct i
 		const struct io_uring_cqe *cqe = &cqes[(head + i) & (p->cq_entries - 1)];
 		union wm_send send = { cqe->user_data };
 
+		if (send.output >= WORKER_OUTPUTS)
+			continue; /* no send of ours: the ring was written by a stranger */
 		/* a UDP send that fails is tried again; that it was not is for the crash */
 		if (!send.is_udp || cqe->res >= 0)
 			ledger_sent(&l->outputs[send.output], send, cqe->res);
