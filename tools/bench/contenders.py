@@ -18,6 +18,7 @@ class Contender:
 
     name = None
     what = None  # for the reader of the results
+    warm_up = 0.1  # seconds of traffic before anything is read
 
     def __init__(self, lab, node, outs, flows=1, rules=1):
         self.lab, self.node, self.outs = lab, node, outs
@@ -326,6 +327,7 @@ class McrXdp(Mcr):
 class McrAuto(Mcr):
     name = datapath = "auto"
     what = "mcrd, datapath auto"
+    warm_up = 2.3  # it chooses once a second, by what it has seen in the whole of one
 
 
 def other_group(i):

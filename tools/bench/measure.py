@@ -8,7 +8,6 @@ import time
 
 from lab import BUILD, BenchError, Generator, cpu_times, wait_for
 
-WARM_UP = 0.1    # seconds of traffic before anything is read
 LONG = 10        # as long as a busy machine may need for what is measured
 NOT_LOST = ("verdict.to_worker", "verdict.to_packet", "verdict.xdp", "verdict.replicated")
 
@@ -146,7 +145,7 @@ def full_offer(traffic, point, window):
     sinks.ask("reset")
     generator = Generator(traffic.lab, point.payload, point.flows, window + LONG)
     wait_for_traffic(sinks, generator)
-    time.sleep(WARM_UP)
+    time.sleep(traffic.contender.warm_up)
     # Reading every datagram costs more, the larger the buffers are that a contender sends.
     sinks.ask("trust")
     first, cpu = sinks.ask("count"), cpu_times()
@@ -174,7 +173,7 @@ def latency(traffic, point, rate, window):
     sinks.ask("reset")
     generator = Generator(traffic.lab, point.payload, point.flows, window + LONG, rate=rate)
     wait_for_traffic(sinks, generator)
-    time.sleep(WARM_UP)
+    time.sleep(traffic.contender.warm_up)
     sinks.ask("time")
     wait_window(window, lambda: sinks.ask("latency")["n"])
     report = generator.end()

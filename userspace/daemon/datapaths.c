@@ -15,7 +15,10 @@
 #include "edge/log.h"
 #include "engine/datapath.h"
 
-#define WORKER_TICKS 2 /* a worker must be wanted, or not, for so many seconds */
+/* For how many seconds in a row the other way must be better. There is little to lose by a worker
+ * that is not needed, and packets by one that is missing. */
+#define ENTER_TICKS 1
+#define LEAVE_TICKS 3
 
 const char *datapath_name(enum mcr_datapath dp)
 {
@@ -326,7 +329,7 @@ static void consider(struct relay *r, struct live_rule *live)
 	if (wants == load.is_on_worker) {
 		live->worker_ticks = 0;
 		snprintf(live->datapath_reason, RESOLVE_REASON, "%s", reason);
-	} else if (++live->worker_ticks >= WORKER_TICKS) {
+	} else if (++live->worker_ticks >= (wants ? ENTER_TICKS : LEAVE_TICKS)) {
 		if (wants)
 			enter_worker(r, live);
 		else
