@@ -114,6 +114,7 @@ worker.src += userspace/worker/table.c
 worker.src += userspace/worker/worker.c
 
 config.src += userspace/daemon/config.c
+config.src += userspace/daemon/config_igmp.c
 config.src += userspace/daemon/config_read.c
 config.src += userspace/daemon/config_rule.c
 config.src += userspace/daemon/config_show.c

@@ -97,6 +97,25 @@ static void check_good_top(const struct config *cfg)
 	assert_int_equal(cfg->rules.n, 3);
 }
 
+static void check_good_igmp(const struct config_igmp *igmp)
+{
+	assert_int_equal(igmp->n_queriers, 2);
+	assert_string_equal(igmp->queriers[1], "o2");
+	assert_int_equal(igmp->version, 2);
+	assert_int_equal(igmp->robustness, 3);
+	assert_int_equal(igmp->query_interval_s, 60);
+	assert_int_equal(igmp->query_response_ds, 25);
+	assert_int_equal(igmp->last_member_ds, 1);
+	assert_true(igmp->fast_leave);
+	assert_int_equal(igmp->max_groups, 100);
+	assert_int_equal(igmp->max_sources, 7);
+	assert_int_equal(igmp->n_statics, 2);
+	assert_string_equal(igmp->statics[0].interface, "o1");
+	assert_int_equal(igmp->statics[0].sg.source.net, 0);
+	assert_true(ip4_equal(igmp->statics[1].sg.source, ip("198.18.0.1")));
+	assert_true(ip4_equal(igmp->statics[1].sg.group, ip("232.7.7.7")));
+}
+
 static void check_good_outputs(const struct rule *r)
 {
 	assert_int_equal(r->n_outputs, 4);
@@ -123,6 +142,7 @@ static void everything_arrives_where_it_belongs(void **state)
 	const struct rule *r = cfg->rules.rules;
 
 	check_good_top(cfg);
+	check_good_igmp(&cfg->igmp);
 	assert_string_equal(r[0].id, "c22b3ce524179be3");
 	assert_string_equal(r[0].name, "tv");
 	assert_int_equal(r[0].protocol, IPPROTO_UDP);
@@ -231,7 +251,7 @@ static void every_cut_of_a_good_one_is_refused(void **state)
 
 		assert_int_equal(read_exact(&cfg, text, cut, &d), -22);
 		assert_int_equal(d.code, E_PROTO);
-		assert_true(d.line >= 1 && d.line <= 24 && d.what[0]);
+		assert_true(d.line >= 1 && d.line <= 29 && d.what[0]);
 	}
 	free(text);
 }
@@ -254,7 +274,7 @@ static void sentences_say_what_would_do(void **state)
 			    "group, address, port, source, source_ip, protocol");
 	assert_string_equal(refusal("{ pim: {} }"),
 			    "unknown key \"pim\"; accepted: instance, multicast_ttl, worker_grace, "
-			    "stats_interval, control_group, pinning, rules");
+			    "stats_interval, control_group, pinning, rules, igmp");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: [ { ttl: 300 } ] } ] }"),
 			    "300 is not a TTL (1 to 255, or \"decrement\")");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: { } } ] }"),

@@ -20,6 +20,26 @@ struct config_pinning {
 	uint16_t cores[CONFIG_CORES_MAX];
 };
 
+#define CONFIG_IGMP_INTERFACES_MAX 512
+#define CONFIG_IGMP_STATICS_MAX	   4096
+
+struct config_igmp_static {
+	char interface[IFNAME_LEN];
+	struct sg sg;
+};
+
+/* The router's side of IGMP. Without interfaces there is none. */
+struct config_igmp {
+	char (*queriers)[IFNAME_LEN];
+	struct config_igmp_static *statics;
+	uint32_t n_queriers, n_statics;
+	uint8_t version, robustness;
+	bool fast_leave;
+	uint32_t query_interval_s;
+	uint32_t query_response_ds, last_member_ds; /* tenths of a second */
+	uint32_t max_groups, max_sources;	    /* of an interface; of a group */
+};
+
 struct config {
 	char instance[32];	   /* "" = not given */
 	uint8_t multicast_ttl;	   /* 1…255, default 1 */
@@ -28,6 +48,7 @@ struct config {
 	char control_group[32];	   /* group of the control socket, "" = the daemon's own */
 	struct config_pinning *pinnings;
 	size_t n_pinnings;
+	struct config_igmp igmp;
 	struct ruleset rules;
 	uint32_t given; /* members that the text had, for config_inherit; not a value */
 };
@@ -77,3 +98,11 @@ void rule_free_outputs(struct rule *r);
 cJSON *config_show(const struct config *cfg);
 cJSON *config_show_rule(const struct rule *r); /* in the form of the file */
 bool config_equal(const struct config *a, const struct config *b);
+
+/* config_igmp.c: the same of IGMP alone. A copy is empty when there is no memory for it. */
+void config_igmp_init(struct config_igmp *igmp);
+int config_igmp_copy(struct config_igmp *to, const struct config_igmp *from);
+void config_igmp_fini(struct config_igmp *igmp);
+bool config_igmp_equal(const struct config_igmp *a, const struct config_igmp *b);
+/* Adds `igmp` to an object, unless all of it is as without it. False without memory. */
+bool config_igmp_show(cJSON *to, const struct config_igmp *igmp);

@@ -202,6 +202,7 @@ static const struct member config_members[] = {
 	{ "control_group", 4, false, read_control_group },
 	{ "pinning", 5, false, read_pinnings },
 	{ "rules", 6, false, read_rules },
+	{ "igmp", 7, false, config_read_igmp },
 };
 
 /* The rules against each other. ruleset_check's paths begin at the configuration. */
@@ -258,7 +259,8 @@ enum {
 	GIVEN_GRACE = 1 << 2,
 	GIVEN_STATS = 1 << 3,
 	GIVEN_GROUP = 1 << 4,
-	GIVEN_PINNING = 1 << 5
+	GIVEN_PINNING = 1 << 5,
+	GIVEN_IGMP = 1 << 7,
 };
 
 int config_inherit(struct config *cfg, const struct config *from)
@@ -271,6 +273,11 @@ int config_inherit(struct config *cfg, const struct config *from)
 		cfg->stats_interval_s = from->stats_interval_s;
 	if (!(cfg->given & GIVEN_GROUP))
 		memcpy(cfg->control_group, from->control_group, sizeof(cfg->control_group));
+	if (!(cfg->given & GIVEN_IGMP)) {
+		config_igmp_fini(&cfg->igmp);
+		if (config_igmp_copy(&cfg->igmp, &from->igmp))
+			return -ENOMEM;
+	}
 	if (cfg->given & GIVEN_PINNING || !from->n_pinnings)
 		return 0;
 	cfg->pinnings = malloc(from->n_pinnings * sizeof(*cfg->pinnings));
