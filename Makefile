@@ -69,11 +69,32 @@ bpf.src := bpf/mcr_xdp.bpf.c
 gen_bpf.src := tools/mcrgen_live.bpf.c
 bench_bpf.src := tools/bench/sink.bpf.c
 
+base.src += userspace/base/bytes.c
 base.src += userspace/base/cksum.c
 base.src += userspace/base/diag.c
+base.src += userspace/base/hash.c
+base.src += userspace/base/heap.c
 base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
+base.src += userspace/base/pool.c
 
+wire.src += userspace/wire/igmp.c
+wire.src += userspace/wire/ip.c
+
+igmp.src += userspace/engine/igmp.c
+igmp.src += userspace/engine/igmp_access.c
+igmp.src += userspace/engine/igmp_group.c
+igmp.src += userspace/engine/igmp_hosts.c
+igmp.src += userspace/engine/igmp_proxy.c
+igmp.src += userspace/engine/igmp_querier.c
+igmp.src += userspace/engine/igmp_query.c
+igmp.src += userspace/engine/igmp_report.c
+igmp.src += userspace/engine/igmp_show.c
+igmp.src += userspace/engine/igmp_tell.c
+igmp.src += userspace/engine/igmp_timing.c
+
+engine.src += $(igmp.src)
+engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/resolve.c
 engine.src += userspace/engine/rule.c
@@ -81,6 +102,7 @@ engine.src += userspace/engine/rule.c
 edge.src += userspace/edge/buffer.c
 edge.src += userspace/edge/ctlsock.c
 edge.src += userspace/edge/ethtool.c
+edge.src += userspace/edge/igmpsock.c
 edge.src += userspace/edge/lock.c
 edge.src += userspace/edge/log.c
 edge.src += userspace/edge/loop.c
@@ -125,30 +147,23 @@ daemon.src += userspace/daemon/accounting.c
 daemon.src += userspace/daemon/apply.c
 daemon.src += userspace/daemon/commands.c
 daemon.src += userspace/daemon/commands_config.c
+daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
+daemon.src += userspace/daemon/router.c
+daemon.src += userspace/daemon/router_igmp.c
 daemon.src += userspace/daemon/rows.c
 daemon.src += userspace/daemon/settle.c
 daemon.src += userspace/daemon/show.c
+daemon.src += userspace/daemon/show_router.c
 daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
 
 # What the router stands on: built, tested and checked like the rest, but nothing of it is in mcrd
 # before the daemon is composed of it.
-igmp.src += userspace/engine/igmp.c
-igmp.src += userspace/engine/igmp_access.c
-igmp.src += userspace/engine/igmp_group.c
-igmp.src += userspace/engine/igmp_hosts.c
-igmp.src += userspace/engine/igmp_proxy.c
-igmp.src += userspace/engine/igmp_querier.c
-igmp.src += userspace/engine/igmp_query.c
-igmp.src += userspace/engine/igmp_report.c
-igmp.src += userspace/engine/igmp_show.c
-igmp.src += userspace/engine/igmp_tell.c
-igmp.src += userspace/engine/igmp_timing.c
 pim.src += userspace/engine/pim.c
 pim.src += userspace/engine/pim_assert.c
 pim.src += userspace/engine/pim_bsm.c
@@ -170,27 +185,22 @@ pim_wire.own += userspace/wire/pim_bsr.c
 pim_wire.own += userspace/wire/pim_hello.c
 pim_wire.own += userspace/wire/pim_jp.c
 pim_wire.own += userspace/wire/pim_register.c
-router.src += $(igmp.src) $(pim.src) $(pim_wire.own)
-router.src += userspace/base/bytes.c
-router.src += userspace/base/hash.c
-router.src += userspace/base/heap.c
-router.src += userspace/base/pool.c
+router.src += $(pim.src) $(pim_wire.own)
 router.src += userspace/edge/nexthop.c
 router.src += userspace/edge/route.c
 router.src += userspace/edge/routestore.c
-router.src += userspace/engine/action.c
 router.src += userspace/engine/mrib.c
 router.src += userspace/engine/mrib_explain.c
 router.src += userspace/engine/mrib_rule.c
 router.src += userspace/engine/rpf.c
-router.src += userspace/wire/igmp.c
-router.src += userspace/wire/ip.c
 
-mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(base.src)
+mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) \
+	$(base.src)
 
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
 ctl.src += userspace/ctl/cmd_config.c
+ctl.src += userspace/ctl/cmd_igmp.c
 ctl.src += userspace/ctl/cmd_look.c
 ctl.src += userspace/ctl/cmd_rule.c
 ctl.src += userspace/ctl/cmd_stats.c

@@ -67,8 +67,8 @@ asking() {
 
 # --- questions, and lines that are none ----------------------------------------------------------
 
-plain_questions=(CheckAccounting GetConfig GetLogLevels GetStats GetStatus GetVersion ListRules
-	ListWorkers Ping)
+plain_questions=(CheckAccounting GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetStats
+	GetStatus GetVersion ListRules ListWorkers Ping)
 not_for_all=(AddRule DisableTrace DumpLogs EnableTrace GetTrace LoadConfig RemoveRule
 	RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
 
@@ -85,6 +85,8 @@ questions() {
 	fine ListRules "" '.rules == []'
 	fine GetStats "" '.rules == [] and .workers == [] and .interfaces == []'
 	fine ListWorkers "" '.workers == []'
+	fine GetIgmpGroups "" '.groups == []'
+	fine GetIgmpInterfaces "" '.interfaces == []'
 	fine CheckAccounting "" '.holds and .identities == []'
 	fine GetLogLevels "" '.global == "info" and .facility_overrides == {}'
 	fine GetConfig "" '.config == {multicast_ttl: 7, worker_grace: 60, stats_interval: 10,

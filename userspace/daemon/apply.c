@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/relay.h"
+#include "daemon/router.h"
 #include "edge/log.h"
 #include "edge/statefile.h"
 
@@ -530,6 +530,7 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 		r->config = next;
 		r->generation = (r->generation + 1) & 0x7fffffffu;
 		settings_follow(r, new_pinning);
+		router_follow(r);
 	}
 	free(t.added);
 	free(t.removed);

@@ -492,6 +492,8 @@ static const struct command commands[] = {
 	{ "DumpLogs", cmd_dump_logs, true, { "since" } },
 	{ "EnableTrace", cmd_enable_trace, true, { "rule_id", "name", "every" } },
 	{ "GetConfig", cmd_get_config, false, { "" } },
+	{ "GetIgmpGroups", cmd_igmp_groups, false, { "" } },
+	{ "GetIgmpInterfaces", cmd_igmp_interfaces, false, { "" } },
 	{ "GetLogLevels", cmd_get_levels, false, { "" } },
 	{ "GetStats", cmd_stats, false, { "" } },
 	{ "GetStatus", cmd_status, false, { "" } },

@@ -40,6 +40,10 @@ int commands_check_ruleset(const struct config *cfg, struct diag *d);
 /* commands.c. The reply, NULL when there is no memory for it. */
 cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer);
 
+/* commands_router.c */
+int cmd_igmp_groups(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_igmp_interfaces(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+
 /* commands_config.c */
 void commands_read_config(struct parsed *parsed);
 int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);

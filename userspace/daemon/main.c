@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/relay.h"
+#include "daemon/router.h"
 #include "edge/lock.h"
 #include "edge/log.h"
 #include "edge/notify.h"
@@ -346,6 +346,7 @@ static void on_interface(void *arg, struct mtime now, const struct netif *ni, bo
 	if (p)
 		port_interface(r, p, ni, gone);
 	relay_resolve_interface(r, ni->name, is_other);
+	router_interface(r, ni, gone);
 }
 
 static void on_tick(void *arg, struct mtime now)
@@ -460,6 +461,7 @@ static void relay_close(struct relay *r)
 	bool stays;
 
 	requests_drop(r);
+	router_free(r);
 	ctlsock_close(r->ctl);
 	ctlsock_close(r->ctl_ro);
 	/* a start that failed leaves what it found */

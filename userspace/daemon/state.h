@@ -17,6 +17,7 @@
 
 struct job;
 struct relay;
+struct router;
 struct port;
 
 /* Copies and datagrams, summed over rows. */
@@ -179,6 +180,7 @@ struct relay {
 	struct membership *joins;
 	struct ctlsock *ctl, *ctl_ro;
 	struct offload *offload;
+	struct router *router; /* NULL = none is wanted */
 	struct job *jobs, *present_job; /* large requests: those that wait, and the one under way */
 	struct config *config;		/* running */
 	struct port ports[MCR_MAX_IFACES];

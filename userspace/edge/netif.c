@@ -163,7 +163,8 @@ static bool netif_equal(const struct netif *a, const struct netif *b)
 	if (a->is_up != b->is_up || a->is_ethernet != b->is_ethernet ||
 	    a->is_loopback != b->is_loopback || a->has_udp_gso != b->has_udp_gso ||
 	    a->has_qdisc != b->has_qdisc || a->takes_redirects != b->takes_redirects ||
-	    a->mtu != b->mtu || a->rx_queues != b->rx_queues || a->n_addrs != b->n_addrs)
+	    a->prefix_len != b->prefix_len || a->mtu != b->mtu || a->rx_queues != b->rx_queues ||
+	    a->n_addrs != b->n_addrs)
 		return false;
 	for (uint32_t i = 0; i < a->n_addrs; i++)
 		if (!ip4_equal(a->addrs[i], b->addrs[i]))
@@ -271,8 +272,11 @@ static void addr_take(struct netif_table *t, const struct nlmsghdr *nlh)
 	rtnl_attrs(nlh, sizeof(*ifa), &attrs);
 	/* IFA_ADDRESS is the other end of a point-to-point link. */
 	attr = rtnl_attr(&attrs, IFA_LOCAL, sizeof(uint32_t));
-	if (attr)
-		e->ni.addrs[e->ni.n_addrs++].net = mnl_attr_get_u32(attr);
+	if (!attr)
+		return;
+	if (!e->ni.n_addrs)
+		e->ni.prefix_len = ifa->ifa_prefixlen;
+	e->ni.addrs[e->ni.n_addrs++].net = mnl_attr_get_u32(attr);
 }
 
 /* One message of a dump or of a single answer. */

@@ -26,6 +26,7 @@ struct netif {
 	bool takes_redirects;      /* frames that XDP redirects to it: its driver's side is ready */
 	uint32_t mtu;
 	uint32_t rx_queues;
+	uint8_t prefix_len;        /* of the primary address */
 	uint32_t n_addrs;
 	struct ip4 addrs[NETIF_ADDRS_MAX]; /* first one is the primary */
 	uint64_t tx_dropped, rx_dropped;   /* device counters at the last netif_refresh */

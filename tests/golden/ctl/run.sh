@@ -100,6 +100,10 @@ tables()
 	golden logs-follow-json logs --follow --output json
 	golden log-level-get log-level get
 	golden config-show config show
+	golden igmp-groups igmp groups
+	golden igmp-groups-json --output json igmp groups
+	golden igmp-interfaces igmp interfaces
+	golden igmp-interfaces-json --output json igmp interfaces
 	golden json-before --output json list-workers
 	golden verbose -v ping
 }
@@ -159,6 +163,8 @@ refusals()
 	golden refused-unknown stats
 	golden empty-list list
 	golden empty-workers workers
+	golden empty-igmp-groups igmp groups
+	golden empty-igmp-interfaces igmp interfaces
 }
 
 hostile_replies()
@@ -178,6 +184,8 @@ hostile_replies()
 	golden hostile-version version
 	golden hostile-trace trace show x
 	golden hostile-logs logs --follow
+	golden hostile-igmp-groups igmp groups
+	golden hostile-igmp-interfaces igmp interfaces
 	with broken
 	golden broken-text ping
 	golden broken-two version

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The multicast router: engines that are told what happens, and one place that does what they ask
+ * for. It is there only while the configuration wants it.
+ *   router.c       the table of ports, time, what engines ask for
+ *   router_igmp.c  IGMP: its engine and its sockets
+ *   show_router.c  what clients see of it
+ * Each call of an engine is made with router_begin() and followed by router_end().
+ */
+#pragma once
+
+#include "daemon/relay.h"
+#include "edge/igmpsock.h"
+#include "engine/igmp.h"
+
+#define ROUTER_PORTS_MAX 512
+#define ROUTER_NO_PORT	 UINT32_MAX
+
+struct router;
+
+/* An interface, by the number that engines know it by: its place in the table, for good. */
+struct router_port {
+	struct router *router;
+	char name[IFNAME_LEN]; /* "" = from here on there are none */
+	uint32_t ifindex;      /* 0 = it is not there */
+	bool has_igmp;	       /* is one of querier_interfaces */
+	struct igmpsock *igmp; /* NULL = not open: */
+	int igmp_error;	       /* why, −errno */
+};
+
+struct router {
+	struct relay *relay;
+	struct loop_timer *timer;
+	struct router_port ports[ROUTER_PORTS_MAX];
+	struct igmp *igmp;
+	void *igmp_memory;
+	struct config_igmp igmp_config; /* what the engine was told last */
+	struct actions actions;
+	uint64_t sent, send_failures;
+};
+
+/* router.c */
+void router_follow(struct relay *r); /* the configuration has changed */
+void router_interface(struct relay *r, const struct netif *ni, bool gone);
+void router_free(struct relay *r);
+uint32_t router_port_get(struct router *rt, const char *name); /* ROUTER_NO_PORT: no room */
+struct actions *router_begin(struct router *rt);
+void router_end(struct router *rt);
+
+/* router_igmp.c */
+int router_igmp_open(struct router *rt);
+void router_igmp_close(struct router *rt);
+void router_igmp_follow(struct router *rt, const struct config_igmp *next);
+void router_igmp_interface(struct router *rt, struct router_port *p, const struct netif *ni);
+
+/* show_router.c */
+cJSON *show_igmp_groups(const struct relay *r);
+cJSON *show_igmp_interfaces(const struct relay *r);

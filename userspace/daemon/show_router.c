@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* What clients see of the router. */
+#include <string.h>
+
+#include "daemon/router.h"
+
+static void add_address(cJSON *o, const char *key, struct ip4 addr)
+{
+	char text[IP4_TEXT];
+
+	cJSON_AddStringToObject(o, key, addr.net ? ip4_format(addr, text) : "");
+}
+
+/* Left out when it never ends. */
+static void add_seconds(cJSON *o, const char *key, struct mtime at, struct mtime now)
+{
+	if (at.us != MTIME_NEVER.us)
+		cJSON_AddNumberToObject(o, key, (double)(at.us - now.us) / 1e6);
+}
+
+/* --- groups ----------------------------------------------------------------------------------- */
+
+static void show_sources(cJSON *o, const struct igmp_cursor *group, struct mtime now)
+{
+	cJSON *list = cJSON_AddArrayToObject(o, "sources");
+	struct igmp_cursor at = { NULL };
+	struct igmp_source_view v;
+
+	while (igmp_source_show(group, now, &at, &v)) {
+		cJSON *s = cJSON_CreateObject();
+
+		add_address(s, "source", v.source);
+		cJSON_AddBoolToObject(s, "forwarded", v.is_forwarded);
+		cJSON_AddBoolToObject(s, "static", v.is_static != 0);
+		add_seconds(s, "expires_in_secs", v.expires, now);
+		cJSON_AddItemToArray(list, s);
+	}
+}
+
+static void show_hosts(cJSON *o, const struct igmp_cursor *group, struct mtime now)
+{
+	cJSON *list = cJSON_AddArrayToObject(o, "hosts");
+	struct igmp_cursor at = { NULL };
+	struct igmp_host_view v;
+
+	while (igmp_host_show(group, &at, &v)) {
+		cJSON *h = cJSON_CreateObject();
+
+		add_address(h, "host", v.host);
+		add_address(h, "source", v.source);
+		add_seconds(h, "expires_in_secs", v.expires, now);
+		cJSON_AddItemToArray(list, h);
+	}
+}
+
+static cJSON *show_group(const struct router_port *p, const struct igmp_group_view *v,
+			 bool is_querier, struct mtime now)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "interface", p->name);
+	add_address(o, "group", v->group);
+	cJSON_AddStringToObject(o, "mode", v->is_exclude ? "exclude" : "include");
+	cJSON_AddNumberToObject(o, "version", v->version);
+	add_address(o, "last_reporter", v->last_reporter);
+	cJSON_AddBoolToObject(o, "is_querier", is_querier);
+	cJSON_AddBoolToObject(o, "static", v->is_static != 0);
+	cJSON_AddNumberToObject(o, "age_secs", (double)(now.us - v->since.us) / 1e6);
+	add_seconds(o, "expires_in_secs", v->expires, now);
+	return o;
+}
+
+static void show_port_groups(cJSON *list, const struct router *rt, uint32_t port, struct mtime now)
+{
+	struct igmp_cursor at = { NULL };
+	struct igmp_port_view pv;
+	struct igmp_group_view v;
+
+	if (!igmp_port_show(rt->igmp, port, now, &pv))
+		return;
+	while (igmp_group_show(rt->igmp, port, now, &at, &v)) {
+		cJSON *o = show_group(&rt->ports[port], &v, pv.is_querier, now);
+
+		show_sources(o, &at, now);
+		show_hosts(o, &at, now);
+		cJSON_AddItemToArray(list, o);
+	}
+}
+
+cJSON *show_igmp_groups(const struct relay *r)
+{
+	cJSON *list = cJSON_CreateArray();
+	struct mtime now = loop_now(r->loop);
+
+	for (uint32_t i = 0; r->router && i < ROUTER_PORTS_MAX; i++)
+		show_port_groups(list, r->router, i, now);
+	return list;
+}
+
+/* --- interfaces ------------------------------------------------------------------------------- */
+
+static void show_stats(cJSON *o, const struct igmp_stats *s)
+{
+	cJSON *drops = cJSON_AddObjectToObject(o, "drops");
+
+	for (enum igmp_drop d = IGMP_DROP_SHORT; d < IGMP_DROP__COUNT; d++)
+		cJSON_AddNumberToObject(drops, igmp_drop_name(d), (double)s->dropped[d]);
+	cJSON_AddNumberToObject(o, "received", (double)s->received);
+	cJSON_AddNumberToObject(o, "accepted", (double)s->accepted);
+	cJSON_AddNumberToObject(o, "queries_received", (double)s->queries);
+	cJSON_AddNumberToObject(o, "queries_sent",
+				(double)(s->sent_general + s->sent_group + s->sent_sources));
+	cJSON_AddNumberToObject(o, "fast_leaves", (double)s->fast_leaves);
+}
+
+static const char *port_state(const struct router_port *p, const struct igmp_port_view *v)
+{
+	if (!p->ifindex)
+		return "missing";
+	if (!p->igmp)
+		return "failed";
+	if (!v->link.is_up)
+		return "down";
+	return v->link.address.net ? "up" : "no address";
+}
+
+static cJSON *show_port(const struct router_port *p, const struct igmp_port_view *v,
+			struct mtime now)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "interface", p->name);
+	cJSON_AddStringToObject(o, "state", port_state(p, v));
+	if (p->igmp_error)
+		cJSON_AddStringToObject(o, "error", strerror(-p->igmp_error));
+	add_address(o, "address", v->link.address);
+	cJSON_AddBoolToObject(o, "is_querier", v->is_querier);
+	add_address(o, "querier", v->is_querier ? v->link.address : v->querier);
+	add_seconds(o, "querier_expires_in_secs", v->expires, now);
+	cJSON_AddNumberToObject(o, "version", v->version);
+	cJSON_AddNumberToObject(o, "robustness", v->robustness);
+	cJSON_AddNumberToObject(o, "query_interval", (double)v->query_interval.us / 1e6);
+	cJSON_AddNumberToObject(o, "groups", v->groups);
+	cJSON_AddNumberToObject(o, "groups_peak", v->groups_peak);
+	show_stats(o, &v->stats);
+	return o;
+}
+
+cJSON *show_igmp_interfaces(const struct relay *r)
+{
+	const struct router *rt = r->router;
+	cJSON *list = cJSON_CreateArray();
+	struct mtime now = loop_now(r->loop);
+	struct igmp_port_view v;
+
+	for (uint32_t i = 0; rt && i < ROUTER_PORTS_MAX; i++)
+		if (rt->ports[i].has_igmp && igmp_port_show(rt->igmp, i, now, &v))
+			cJSON_AddItemToArray(list, show_port(&rt->ports[i], &v, now));
+	return list;
+}

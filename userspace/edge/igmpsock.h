@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * IGMP on one interface. What is received is taken off the link by a packet socket: reports of
+ * older versions go to the group that they are about, which this host need not have joined.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/ip4.h"
+#include "edge/loop.h"
+
+struct igmpsock;
+
+/* A packet that came in, from its IP header on. Must not close the socket. */
+typedef void (*igmpsock_fn)(void *arg, struct mtime now, const void *packet, size_t len);
+
+/* 0 or -errno. */
+int igmpsock_open(struct igmpsock **out, struct loop *l, uint32_t ifindex, igmpsock_fn fn,
+		  void *arg);
+void igmpsock_close(struct igmpsock *s);
+
+struct igmpsock_head {
+	struct ip4 source, dst;
+	uint8_t ttl;
+	bool has_router_alert;
+};
+
+/* Sends one message, never waits: 0 or -errno. */
+int igmpsock_send(const struct igmpsock *s, const struct igmpsock_head *head, const void *message,
+		  size_t len);
