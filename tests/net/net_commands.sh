@@ -67,8 +67,8 @@ asking() {
 
 # --- questions, and lines that are none ----------------------------------------------------------
 
-plain_questions=(CheckAccounting GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetStats
-	GetStatus GetVersion ListRules ListWorkers Ping)
+plain_questions=(CheckAccounting GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
+	GetStats GetStatus GetVersion ListRules ListWorkers Ping)
 not_for_all=(AddRule DisableTrace DumpLogs EnableTrace GetTrace LoadConfig RemoveRule
 	RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
 
@@ -87,6 +87,10 @@ questions() {
 	fine ListWorkers "" '.workers == []'
 	fine GetIgmpGroups "" '.groups == []'
 	fine GetIgmpInterfaces "" '.interfaces == []'
+	fine GetMroute "" '.routes == [] and .generation == 0'
+	refused QueryRpf "source: '198.18.0.1'" E_UNSUPPORTED ""
+	refused QueryRpf "source: '239.1.1.1'" E_BAD_ADDR source
+	refused QueryRpf "" E_MISSING source
 	fine CheckAccounting "" '.holds and .identities == []'
 	fine GetLogLevels "" '.global == "info" and .facility_overrides == {}'
 	fine GetConfig "" '.config == {multicast_ttl: 7, worker_grace: 60, stats_interval: 10,

@@ -101,6 +101,8 @@ static void check_good_igmp(const struct config_igmp *igmp)
 {
 	assert_int_equal(igmp->n_queriers, 2);
 	assert_string_equal(igmp->queriers[1], "o2");
+	assert_int_equal(igmp->n_sources, 1);
+	assert_string_equal(igmp->sources[0], "in0");
 	assert_int_equal(igmp->version, 2);
 	assert_int_equal(igmp->robustness, 3);
 	assert_int_equal(igmp->query_interval_s, 60);

@@ -101,6 +101,8 @@ static const struct ctl_verb verbs[] = {
 	  NULL },
 	{ "igmp interfaces", NULL, NULL, CTL_READS, cmd_igmp_interfaces,
 	  "where hosts are asked, and by whom", NULL },
+	{ "mroute", NULL, NULL, CTL_READS, cmd_mroute, "the multicast routes", NULL },
+	{ "rpf", NULL, "ADDRESS", CTL_READS, cmd_rpf, "where traffic of a source comes in", NULL },
 	{ "ping", NULL, NULL, CTL_READS, cmd_ping, "whether the daemon answers", NULL },
 	{ "version", NULL, NULL, CTL_READS, cmd_version, "versions of mcrctl and mcrd", NULL },
 	{ NULL, NULL, NULL, CTL_READS, NULL, NULL, NULL },

@@ -335,6 +335,13 @@ static void change_note(cJSON *changes, const char *action, const struct rule *r
 	cJSON_AddItemToArray(changes, c);
 }
 
+static void rule_free(const struct rule *rule)
+{
+	if (rule)
+		free(rule->outputs);
+	free((void *)(uintptr_t)rule);
+}
+
 static void live_free(struct live_rule *live)
 {
 	if (live->port)
@@ -343,7 +350,42 @@ static void live_free(struct live_rule *live)
 	free(live->output_rows);
 	free(live->rewritten);
 	free(live->sockets);
+	if (live->origin != ORIGIN_STATIC)
+		rule_free(live->rule);
 	free(live);
+}
+
+/* Memory, a port and counter rows for a rule. What it has got belongs to `live` also on failure. */
+static int live_equip(struct relay *r, struct live_rule *live, struct diag *d)
+{
+	const struct rule *rule = live->rule;
+
+	live->generation = r->generation + 1;
+	live->port = port_get(r, rule->interface);
+	if (!live->port)
+		return diag_set(d, -E2BIG, E_LIMIT, "", "more than %u ingress interfaces",
+				MCR_MAX_IFACES);
+	live->now.outputs = calloc(rule->n_outputs + 1u, sizeof(*live->now.outputs));
+	if (!live->now.outputs)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	return rows_take(r, live, rule->n_outputs, d);
+}
+
+/* Takes a rule out for good. */
+static void live_end(struct relay *r, struct live_rule *live)
+{
+	live_remove(r, live);
+	unprogram(r, live);
+	rows_cool(r, live);
+	live_free(live);
+}
+
+/* Gives up one that is not in force. */
+static void live_drop(struct relay *r, struct live_rule *live)
+{
+	if (live->output_rows)
+		rows_cool(r, live);
+	live_free(live);
 }
 
 /* What a transaction holds until it is known to succeed. */
@@ -373,22 +415,18 @@ static int transaction_stage(struct relay *r, struct transaction *t, const struc
 		struct live_rule *live;
 		int err;
 
-		if (is_same_rule(relay_find(r, rule->id), rule, all_again))
+		live = relay_find(r, rule->id);
+		if (live && live->origin != ORIGIN_STATIC)
+			return diag_set(d, -EINVAL, E_EXISTS, "",
+					"the id %s is that of a multicast route", rule->id);
+		if (is_same_rule(live, rule, all_again))
 			continue;
 		live = calloc(1, sizeof(*live));
 		if (!live)
 			return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 		t->added[t->n_added++] = live;
 		live->rule = rule;
-		live->generation = r->generation + 1;
-		live->port = port_get(r, rule->interface);
-		if (!live->port)
-			return diag_set(d, -E2BIG, E_LIMIT, "", "more than %u ingress interfaces",
-					MCR_MAX_IFACES);
-		live->now.outputs = calloc(rule->n_outputs + 1u, sizeof(*live->now.outputs));
-		if (!live->now.outputs)
-			return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
-		err = rows_take(r, live, rule->n_outputs, d);
+		err = live_equip(r, live, d);
 		if (err)
 			return err;
 	}
@@ -407,7 +445,7 @@ static void transaction_find_removed(struct relay *r, struct transaction *t,
 			live->generation |= 0x80000000u;
 	}
 	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live)) {
-		if (!(live->generation & 0x80000000u))
+		if (!(live->generation & 0x80000000u) && live->origin == ORIGIN_STATIC)
 			t->removed[t->n_removed++] = live;
 		live->generation &= 0x7fffffffu;
 	}
@@ -451,23 +489,14 @@ static void transaction_undo(struct relay *r, struct transaction *t)
 {
 	while (t->n_programmed)
 		unprogram(r, t->added[--t->n_programmed]);
-	for (size_t i = 0; i < t->n_added; i++) {
-		struct live_rule *live = t->added[i];
-
-		if (live->output_rows)
-			rows_cool(r, live);
-		live_free(live);
-	}
+	for (size_t i = 0; i < t->n_added; i++)
+		live_drop(r, t->added[i]);
 }
 
 static void transaction_finish(struct relay *r, struct transaction *t)
 {
-	for (size_t i = 0; i < t->n_removed; i++) {
-		live_remove(r, t->removed[i]);
-		unprogram(r, t->removed[i]);
-		rows_cool(r, t->removed[i]);
-		live_free(t->removed[i]);
-	}
+	for (size_t i = 0; i < t->n_removed; i++)
+		live_end(r, t->removed[i]);
 	for (size_t i = 0; i < t->n_added; i++)
 		live_insert(r, t->added[i]);
 }
@@ -535,6 +564,63 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 	free(t.added);
 	free(t.removed);
 	return err;
+}
+
+/* --- rules that nobody has configured ----------------------------------------------------------
+ */
+
+static struct rule *rule_copy(const struct rule *rule)
+{
+	struct rule *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return NULL;
+	*copy = *rule;
+	copy->outputs = malloc((rule->n_outputs + 1u) * sizeof(*copy->outputs));
+	if (!copy->outputs) {
+		free(copy);
+		return NULL;
+	}
+	memcpy(copy->outputs, rule->outputs, rule->n_outputs * sizeof(*copy->outputs));
+	return copy;
+}
+
+/* Puts a rule in force in place of the one with its id; the new one before the old one goes. */
+int relay_route(struct relay *r, const struct rule *rule, enum rule_origin origin, struct diag *d)
+{
+	struct live_rule *old = relay_find(r, rule->id), *live;
+	int err;
+
+	if (old && old->origin == ORIGIN_STATIC)
+		return diag_set(d, -EEXIST, E_EXISTS, "", "a configured rule has the id %s",
+				rule->id);
+	if (old && rule_equal(old->rule, rule))
+		return 0;
+	live = calloc(1, sizeof(*live));
+	if (!live)
+		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	live->origin = origin;
+	live->rule = rule_copy(rule);
+	err = live->rule ? live_equip(r, live, d)
+			 : diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
+	if (!err)
+		err = program(r, live, resolve_now(r, live->rule, r->config->multicast_ttl), d);
+	if (err) {
+		live_drop(r, live);
+		return err;
+	}
+	if (old)
+		live_end(r, old);
+	live_insert(r, live);
+	return 0;
+}
+
+void relay_unroute(struct relay *r, const char *id)
+{
+	struct live_rule *live = relay_find(r, id);
+
+	if (live && live->origin != ORIGIN_STATIC)
+		live_end(r, live);
 }
 
 bool relay_leave(struct relay *r)

@@ -230,6 +230,9 @@ static cJSON *rules_list(struct relay *r, bool with_counters)
 
 		cJSON_AddItemToArray(list, show_rule(r, live, with_counters));
 	}
+	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
+		if (live->origin != ORIGIN_STATIC)
+			cJSON_AddItemToArray(list, show_rule(r, live, with_counters));
 	return list;
 }
 
@@ -495,6 +498,7 @@ static const struct command commands[] = {
 	{ "GetIgmpGroups", cmd_igmp_groups, false, { "" } },
 	{ "GetIgmpInterfaces", cmd_igmp_interfaces, false, { "" } },
 	{ "GetLogLevels", cmd_get_levels, false, { "" } },
+	{ "GetMroute", cmd_mroute, false, { "" } },
 	{ "GetStats", cmd_stats, false, { "" } },
 	{ "GetStatus", cmd_status, false, { "" } },
 	{ "GetTrace", cmd_get_trace, true, { "rule_id", "name" } },
@@ -503,6 +507,7 @@ static const struct command commands[] = {
 	{ "ListWorkers", cmd_list_workers, false, { "" } },
 	{ "LoadConfig", cmd_load_config, true, { "config", "config_text", "replace" } },
 	{ "Ping", cmd_ping, false, { "" } },
+	{ "QueryRpf", cmd_query_rpf, false, { "source" } },
 	{ "RemoveRule", cmd_remove_rule, true, { "rule_id" } },
 	{ "RemoveRuleByName", cmd_remove_rule_by_name, true, { "name" } },
 	{ "SaveConfig", cmd_save_config, true, { "path" } },

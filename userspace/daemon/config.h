@@ -31,8 +31,9 @@ struct config_igmp_static {
 /* The router's side of IGMP. Without interfaces there is none. */
 struct config_igmp {
 	char (*queriers)[IFNAME_LEN];
+	char (*sources)[IFNAME_LEN]; /* where traffic may come in as well */
 	struct config_igmp_static *statics;
-	uint32_t n_queriers, n_statics;
+	uint32_t n_queriers, n_sources, n_statics;
 	uint8_t version, robustness;
 	bool fast_leave;
 	uint32_t query_interval_s;

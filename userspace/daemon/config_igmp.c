@@ -32,26 +32,41 @@ void config_igmp_init(struct config_igmp *igmp)
 void config_igmp_fini(struct config_igmp *igmp)
 {
 	free(igmp->queriers);
+	free(igmp->sources);
 	free(igmp->statics);
-	igmp->queriers = NULL;
+	igmp->queriers = igmp->sources = NULL;
 	igmp->statics = NULL;
-	igmp->n_queriers = igmp->n_statics = 0;
+	igmp->n_queriers = igmp->n_sources = igmp->n_statics = 0;
+}
+
+/* A copy of `n` items, or of none in a block of its own; NULL without memory. */
+static void *list_copy(const void *list, size_t n, size_t size)
+{
+	void *copy = calloc(n + 1, size);
+
+	if (copy && n)
+		memcpy(copy, list, n * size);
+	return copy;
 }
 
 int config_igmp_copy(struct config_igmp *to, const struct config_igmp *from)
 {
 	*to = *from;
-	to->queriers = calloc(from->n_queriers + 1u, sizeof(*to->queriers));
-	to->statics = calloc(from->n_statics + 1u, sizeof(*to->statics));
-	if (!to->queriers || !to->statics) {
-		config_igmp_fini(to);
-		return -ENOMEM;
-	}
-	if (from->n_queriers)
-		memcpy(to->queriers, from->queriers, from->n_queriers * sizeof(*to->queriers));
-	if (from->n_statics)
-		memcpy(to->statics, from->statics, from->n_statics * sizeof(*to->statics));
-	return 0;
+	to->queriers = list_copy(from->queriers, from->n_queriers, sizeof(*to->queriers));
+	to->sources = list_copy(from->sources, from->n_sources, sizeof(*to->sources));
+	to->statics = list_copy(from->statics, from->n_statics, sizeof(*to->statics));
+	if (to->queriers && to->sources && to->statics)
+		return 0;
+	config_igmp_fini(to);
+	return -ENOMEM;
+}
+
+static bool names_equal(char (*a)[IFNAME_LEN], char (*b)[IFNAME_LEN], uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (strcmp(a[i], b[i]) != 0)
+			return false;
+	return true;
 }
 
 static bool static_equal(const struct config_igmp_static *a, const struct config_igmp_static *b)
@@ -61,16 +76,17 @@ static bool static_equal(const struct config_igmp_static *a, const struct config
 
 bool config_igmp_equal(const struct config_igmp *a, const struct config_igmp *b)
 {
-	if (a->n_queriers != b->n_queriers || a->n_statics != b->n_statics ||
-	    a->version != b->version || a->robustness != b->robustness ||
-	    a->fast_leave != b->fast_leave || a->query_interval_s != b->query_interval_s ||
+	if (a->n_queriers != b->n_queriers || a->n_sources != b->n_sources ||
+	    a->n_statics != b->n_statics || a->version != b->version ||
+	    a->robustness != b->robustness || a->fast_leave != b->fast_leave ||
+	    a->query_interval_s != b->query_interval_s ||
 	    a->query_response_ds != b->query_response_ds ||
 	    a->last_member_ds != b->last_member_ds || a->max_groups != b->max_groups ||
 	    a->max_sources != b->max_sources)
 		return false;
-	for (uint32_t i = 0; i < a->n_queriers; i++)
-		if (strcmp(a->queriers[i], b->queriers[i]) != 0)
-			return false;
+	if (!names_equal(a->queriers, b->queriers, a->n_queriers) ||
+	    !names_equal(a->sources, b->sources, a->n_sources))
+		return false;
 	for (uint32_t i = 0; i < a->n_statics; i++)
 		if (!static_equal(&a->statics[i], &b->statics[i]))
 			return false;
@@ -158,24 +174,48 @@ static int read_max_sources(struct reader *rd, const struct json5_node *v, void 
 			   &((struct config_igmp *)out)->max_sources);
 }
 
-static bool is_querier(const struct config_igmp *igmp, const char *interface)
+static bool is_named(char (*names)[IFNAME_LEN], uint32_t n, const char *name)
 {
-	for (uint32_t i = 0; i < igmp->n_queriers; i++)
-		if (!strcmp(igmp->queriers[i], interface))
+	for (uint32_t i = 0; i < n; i++)
+		if (!strcmp(names[i], name))
 			return true;
 	return false;
 }
 
-static int read_querier(struct reader *rd, const struct json5_node *v, struct config_igmp *igmp)
+static int read_name(struct reader *rd, const struct json5_node *v, char (*names)[IFNAME_LEN],
+		     uint32_t n)
 {
 	char name[IFNAME_LEN];
 	int err = reader_interface(rd, v, name);
 
 	if (err)
 		return err;
-	if (is_querier(igmp, name))
+	if (is_named(names, n, name))
 		return reader_refuse(rd, v, E_EXISTS, "%s is in this list already", name);
-	memcpy(igmp->queriers[igmp->n_queriers++], name, sizeof(name));
+	memcpy(names[n], name, sizeof(name));
+	return 0;
+}
+
+static int read_names(struct reader *rd, const struct json5_node *v, char (**names)[IFNAME_LEN],
+		      uint32_t *n)
+{
+	if (v->type != JSON5_ARRAY)
+		return reader_refuse_type(rd, v, "an array of interface names");
+	if (v->count > CONFIG_IGMP_INTERFACES_MAX)
+		return reader_refuse(rd, v, E_LIMIT, "%u interfaces: at most %d can be named",
+				     v->count, CONFIG_IGMP_INTERFACES_MAX);
+	*names = calloc(v->count + 1u, sizeof(**names));
+	if (!*names)
+		return diag_set(rd->d, -ENOMEM, E_KERNEL, rd->path, "out of memory");
+	for (const struct json5_node *e = json5_first(rd->doc, v); e; e = json5_next(rd->doc, e)) {
+		size_t mark = reader_enter_index(rd, *n);
+		int err = read_name(rd, e, *names, *n);
+
+		if (err)
+			return err;
+		reader_leave(rd, mark);
+		++*n;
+	}
 	return 0;
 }
 
@@ -183,23 +223,14 @@ static int read_queriers(struct reader *rd, const struct json5_node *v, void *ou
 {
 	struct config_igmp *igmp = out;
 
-	if (v->type != JSON5_ARRAY)
-		return reader_refuse_type(rd, v, "an array of interface names");
-	if (v->count > CONFIG_IGMP_INTERFACES_MAX)
-		return reader_refuse(rd, v, E_LIMIT, "%u interfaces: at most %d can have IGMP",
-				     v->count, CONFIG_IGMP_INTERFACES_MAX);
-	igmp->queriers = calloc(v->count + 1u, sizeof(*igmp->queriers));
-	if (!igmp->queriers)
-		return diag_set(rd->d, -ENOMEM, E_KERNEL, rd->path, "out of memory");
-	for (const struct json5_node *e = json5_first(rd->doc, v); e; e = json5_next(rd->doc, e)) {
-		size_t mark = reader_enter_index(rd, igmp->n_queriers);
-		int err = read_querier(rd, e, igmp);
+	return read_names(rd, v, &igmp->queriers, &igmp->n_queriers);
+}
 
-		if (err)
-			return err;
-		reader_leave(rd, mark);
-	}
-	return 0;
+static int read_sources(struct reader *rd, const struct json5_node *v, void *out)
+{
+	struct config_igmp *igmp = out;
+
+	return read_names(rd, v, &igmp->sources, &igmp->n_sources);
 }
 
 static int read_static_interface(struct reader *rd, const struct json5_node *v, void *out)
@@ -292,6 +323,7 @@ static const struct member igmp_members[] = {
 	{ "max_groups", 7, false, read_max_groups },
 	{ "max_sources", 8, false, read_max_sources },
 	{ "static_groups", 9, false, read_statics },
+	{ "source_interfaces", 10, false, read_sources },
 };
 
 /* Refuses a member for what others say; at the object when the text does not have it. */
@@ -327,7 +359,7 @@ static int check_statics(struct reader *rd, const struct json5_node *v,
 	for (uint32_t i = 0; i < igmp->n_statics; i++) {
 		size_t mark = rd->path_len;
 
-		if (is_querier(igmp, igmp->statics[i].interface))
+		if (is_named(igmp->queriers, igmp->n_queriers, igmp->statics[i].interface))
 			continue;
 		reader_enter(rd, "static_groups");
 		reader_enter_index(rd, i);
@@ -365,16 +397,26 @@ static bool show_static(cJSON *list, const struct config_igmp_static *s)
 		cJSON_AddStringToObject(j, "source", ip4_format(s->sg.source, text)));
 }
 
+static bool show_names(cJSON *j, const char *key, char (*names)[IFNAME_LEN], uint32_t n)
+{
+	cJSON *list = cJSON_AddArrayToObject(j, key);
+	bool ok = list;
+
+	for (uint32_t i = 0; ok && i < n; i++) {
+		cJSON *name = cJSON_CreateString(names[i]);
+
+		ok = name && cJSON_AddItemToArray(list, name);
+	}
+	return ok;
+}
+
 static bool show_lists(cJSON *j, const struct config_igmp *igmp)
 {
-	cJSON *queriers = cJSON_AddArrayToObject(j, "querier_interfaces"), *statics = NULL;
-	bool ok = queriers;
+	cJSON *statics = NULL;
+	bool ok = show_names(j, "querier_interfaces", igmp->queriers, igmp->n_queriers);
 
-	for (uint32_t i = 0; ok && i < igmp->n_queriers; i++) {
-		cJSON *name = cJSON_CreateString(igmp->queriers[i]);
-
-		ok = name && cJSON_AddItemToArray(queriers, name);
-	}
+	if (ok && igmp->n_sources)
+		ok = show_names(j, "source_interfaces", igmp->sources, igmp->n_sources);
 	if (ok && igmp->n_statics)
 		ok = (statics = cJSON_AddArrayToObject(j, "static_groups")) != NULL;
 	for (uint32_t i = 0; ok && i < igmp->n_statics; i++)

@@ -22,6 +22,8 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 void relay_resolve_interface(struct relay *r, const char *name, bool is_input_too);
 void relay_resolve_port(struct relay *r, struct port *p);
 int relay_persist(struct relay *r);
+int relay_route(struct relay *r, const struct rule *rule, enum rule_origin origin, struct diag *d);
+void relay_unroute(struct relay *r, const char *id);
 void relay_clear(struct relay *r, bool stays);
 bool relay_leave(struct relay *r); /* false: nothing runs in the kernel, so nothing need stay */
 int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d);

@@ -39,8 +39,10 @@ void router_interface(struct relay *r, const struct netif *ni, bool gone)
 {
 	struct router_port *p = r->router ? port_by_name(r->router, ni->name) : NULL;
 
-	if (p)
-		router_igmp_interface(r->router, p, gone ? NULL : ni);
+	if (!p)
+		return;
+	router_mroute_interface(r->router, p, gone ? NULL : ni);
+	router_igmp_interface(r->router, p, gone ? NULL : ni);
 }
 
 /* --- effects ---------------------------------------------------------------------------------- */
@@ -125,8 +127,9 @@ static void do_action(struct router *rt, const struct action *a)
 	case ACT_EVENT:
 		do_event(rt, a);
 		return;
-	case ACT_WANT: /* known, and shown, but not forwarded */
+	case ACT_WANT:
 	case ACT_UNWANT:
+		router_mroute_want(rt, a->port, &a->member, a->kind == ACT_WANT);
 		return;
 	case ACT_JOIN: /* of a proxy and of PIM, which are not there */
 	case ACT_LEAVE:
@@ -148,6 +151,7 @@ void router_end(struct router *rt)
 	for (uint32_t i = 0; i < rt->actions.n; i++)
 		do_action(rt, &rt->actions.list[i]);
 	actions_clear(&rt->actions);
+	router_mroute_settle(rt);
 	loop_timer_set(rt->timer, igmp_next(rt->igmp));
 }
 
@@ -167,6 +171,7 @@ void router_free(struct relay *r)
 
 	if (!rt)
 		return;
+	router_mroute_close(rt);
 	router_igmp_close(rt);
 	loop_timer_free(rt->timer);
 	free(rt);
@@ -183,10 +188,42 @@ static int router_open(struct relay *r)
 	r->router->relay = r;
 	err = loop_timer_new(r->loop, &r->router->timer, on_time, r->router);
 	if (!err)
+		err = router_mroute_open(r->router);
+	if (!err)
 		err = router_igmp_open(r->router);
 	if (err)
 		router_free(r);
 	return err;
+}
+
+/* Every interface that the configuration names has a port, and those of before have theirs. */
+static void ports_follow(struct router *rt, const struct config_igmp *next)
+{
+	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
+		rt->ports[i].has_igmp = rt->ports[i].has_sources = false;
+	for (uint32_t i = 0; i < next->n_queriers + next->n_sources; i++) {
+		bool is_querier = i < next->n_queriers;
+		const char *name =
+			is_querier ? next->queriers[i] : next->sources[i - next->n_queriers];
+		uint32_t port = router_port_get(rt, name);
+
+		if (port == ROUTER_NO_PORT)
+			log_err(LOG_F_network, "%s: too many interfaces were routed on: restart",
+				name);
+		else if (is_querier)
+			rt->ports[port].has_igmp = true;
+		else
+			rt->ports[port].has_sources = true;
+	}
+}
+
+static void config_follow(struct router *rt, const struct config_igmp *next)
+{
+	if (config_igmp_equal(&rt->igmp_config, next))
+		return;
+	ports_follow(rt, next);
+	router_mroute_follow(rt, next);
+	router_igmp_follow(rt, next);
 }
 
 void router_follow(struct relay *r)
@@ -197,7 +234,7 @@ void router_follow(struct relay *r)
 	if (err)
 		log_err(LOG_F_network, "the router cannot start: %s", strerror(-err));
 	else if (is_wanted)
-		router_igmp_follow(r->router, &r->config->igmp);
+		config_follow(r->router, &r->config->igmp);
 	else
 		router_free(r);
 }

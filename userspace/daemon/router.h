@@ -4,6 +4,7 @@
  * for. It is there only while the configuration wants it.
  *   router.c       the table of ports, time, what engines ask for
  *   router_igmp.c  IGMP: its engine and its sockets
+ *   router_mroute.c  the multicast routing table, and the rules that come of it
  *   show_router.c  what clients see of it
  * Each call of an engine is made with router_begin() and followed by router_end().
  */
@@ -11,7 +12,10 @@
 
 #include "daemon/relay.h"
 #include "edge/igmpsock.h"
+#include "edge/route.h"
 #include "engine/igmp.h"
+#include "engine/mrib.h"
+#include "engine/rpf.h"
 
 #define ROUTER_PORTS_MAX 512
 #define ROUTER_NO_PORT	 UINT32_MAX
@@ -24,6 +28,7 @@ struct router_port {
 	char name[IFNAME_LEN]; /* "" = from here on there are none */
 	uint32_t ifindex;      /* 0 = it is not there */
 	bool has_igmp;	       /* is one of querier_interfaces */
+	bool has_sources;      /* is one of source_interfaces */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
 };
@@ -35,6 +40,13 @@ struct router {
 	struct igmp *igmp;
 	void *igmp_memory;
 	struct config_igmp igmp_config; /* what the engine was told last */
+	struct mrib *mrib;
+	struct rpf *rpf;
+	void *mroute_memory;
+	struct route_table *unicast;
+	uint64_t rpf_seen;	  /* generation that inputs are of */
+	uint32_t any_source_port; /* where (*,G) comes in; MRIB_NO_PORT = nowhere */
+	uint64_t route_failures;
 	struct actions actions;
 	uint64_t sent, send_failures;
 };
@@ -53,6 +65,19 @@ void router_igmp_close(struct router *rt);
 void router_igmp_follow(struct router *rt, const struct config_igmp *next);
 void router_igmp_interface(struct router *rt, struct router_port *p, const struct netif *ni);
 
+/* router_mroute.c */
+int router_mroute_open(struct router *rt);
+void router_mroute_close(struct router *rt);
+void router_mroute_follow(struct router *rt, const struct config_igmp *next);
+void router_mroute_interface(struct router *rt, const struct router_port *p,
+			     const struct netif *ni);
+void router_mroute_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
+void router_mroute_settle(struct router *rt);
+/* Where traffic of a source comes in, if it is routed there. */
+bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out);
+
 /* show_router.c */
+void show_mroute(const struct relay *r, cJSON *reply);
+cJSON *show_rpf(const struct relay *r, struct ip4 source);
 cJSON *show_igmp_groups(const struct relay *r);
 cJSON *show_igmp_interfaces(const struct relay *r);

@@ -155,23 +155,9 @@ void router_igmp_follow(struct router *rt, const struct config_igmp *next)
 {
 	struct config_igmp copy;
 
-	if (config_igmp_equal(&rt->igmp_config, next))
-		return;
 	if (config_igmp_copy(&copy, next)) {
 		log_err(LOG_F_network, "no memory for the configuration of IGMP");
 		return;
-	}
-	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
-		rt->ports[i].has_igmp = false;
-	for (uint32_t i = 0; i < next->n_queriers; i++) {
-		uint32_t port = router_port_get(rt, next->queriers[i]);
-
-		if (port == ROUTER_NO_PORT)
-			log_err(LOG_F_network,
-				"%s: too many interfaces have had IGMP: restart mcrd",
-				next->queriers[i]);
-		else
-			rt->ports[port].has_igmp = true;
 	}
 	statics_set(rt, &rt->igmp_config, next, 0);
 	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)

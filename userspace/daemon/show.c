@@ -87,7 +87,7 @@ static void show_rule_state(cJSON *o, const struct live_rule *live)
 {
 	const struct rule *rule = live->rule;
 
-	cJSON_AddStringToObject(o, "origin", "static");
+	cJSON_AddStringToObject(o, "origin", live->origin == ORIGIN_IGMP ? "igmp" : "static");
 	cJSON_AddStringToObject(o, "state", resolve_state_name(live->now.state));
 	if (live->join_error) {
 		char text[RESOLVE_REASON];

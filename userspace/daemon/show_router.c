@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What clients see of the router. */
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/router.h"
@@ -157,4 +158,102 @@ cJSON *show_igmp_interfaces(const struct relay *r)
 		if (rt->ports[i].has_igmp && igmp_port_show(rt->igmp, i, now, &v))
 			cJSON_AddItemToArray(list, show_port(&rt->ports[i], &v, now));
 	return list;
+}
+
+/* --- routes ----------------------------------------------------------------------------------- */
+
+static void show_owners(cJSON *o, uint8_t owners)
+{
+	cJSON *list = cJSON_AddArrayToObject(o, "owners");
+
+	for (enum mrib_origin origin = MRIB_STATIC; origin < MRIB_ORIGINS; origin++)
+		if (owners >> origin & 1)
+			cJSON_AddItemToArray(list, cJSON_CreateString(mrib_origin_name(origin)));
+}
+
+static void show_route_outputs(cJSON *o, const struct router *rt, struct sg sg)
+{
+	cJSON *names = cJSON_AddArrayToObject(o, "output_interfaces");
+	cJSON *list = cJSON_AddArrayToObject(o, "outputs");
+	struct mrib_out outs[MRIB_PORTS_MAX];
+	unsigned n = mrib_outputs(rt->mrib, sg, outs);
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *name = rt->ports[outs[i].port].name;
+		cJSON *out = cJSON_CreateObject();
+
+		cJSON_AddStringToObject(out, "interface", name);
+		cJSON_AddStringToObject(out, "state", mrib_out_text(outs[i].why));
+		show_owners(out, outs[i].owners | outs[i].inherited);
+		cJSON_AddItemToArray(list, out);
+		if (outs[i].why == MRIB_OUT_forwards)
+			cJSON_AddItemToArray(names, cJSON_CreateString(name));
+	}
+}
+
+/* What the data path does with it. */
+static void show_route_rule(cJSON *o, const struct relay *r, struct sg sg)
+{
+	const struct live_rule *live;
+	struct mrib_rule rule;
+	struct row_sum sum;
+
+	mrib_rule(r->router->mrib, sg, MRIB_RULE_MAIN, &rule);
+	live = relay_find(r, rule.rule.id);
+	cJSON_AddStringToObject(o, "rule_id", live ? live->rule->id : "");
+	if (!live)
+		return;
+	account_rule(r, live, &sum);
+	cJSON_AddNumberToObject(o, "packets", (double)sum.packets);
+	cJSON_AddNumberToObject(o, "packets_per_second", (double)live->pps);
+}
+
+static cJSON *show_route(const struct relay *r, const struct mrib_route *route, struct mtime now)
+{
+	const struct router *rt = r->router;
+	cJSON *o = cJSON_CreateObject();
+
+	add_address(o, "source", route->sg.source);
+	add_address(o, "group", route->sg.group);
+	cJSON_AddStringToObject(o, "entry_type", route->sg.source.net ? "SG" : "StarG");
+	cJSON_AddStringToObject(o, "input_interface",
+				route->input == MRIB_NO_PORT ? "" : rt->ports[route->input].name);
+	cJSON_AddNumberToObject(o, "age_secs", (double)(now.us - route->created.us) / 1e6);
+	show_route_outputs(o, rt, route->sg);
+	show_route_rule(o, r, route->sg);
+	return o;
+}
+
+void show_mroute(const struct relay *r, cJSON *reply)
+{
+	cJSON *list = cJSON_AddArrayToObject(reply, "routes");
+	struct mtime now = loop_now(r->loop);
+	const void *at = NULL;
+	struct mrib_route route;
+
+	while (r->router && mrib_next(r->router->mrib, &at, &route))
+		cJSON_AddItemToArray(list, show_route(r, &route, now));
+	cJSON_AddNumberToObject(reply, "generation",
+				r->router ? (double)mrib_generation(r->router->mrib) : 0);
+}
+
+cJSON *show_rpf(const struct relay *r, struct ip4 source)
+{
+	const struct router *rt = r->router;
+	cJSON *o = cJSON_CreateObject();
+	struct rpf_answer a;
+	bool is_routed = router_mroute_rpf(rt, (struct sg){ .source = source }, &a);
+	char prefix[IP4_TEXT + 4], text[IP4_TEXT];
+
+	snprintf(prefix, sizeof(prefix), "%s/%u", ip4_format(a.prefix.addr, text), a.prefix.len);
+	add_address(o, "source", source);
+	cJSON_AddBoolToObject(o, "is_routed", is_routed);
+	cJSON_AddStringToObject(o, "reason", rpf_why_text(a.why));
+	cJSON_AddStringToObject(o, "upstream_interface",
+				a.port == RPF_NO_PORT ? "" : rt->ports[a.port].name);
+	add_address(o, "upstream_neighbor", a.next_hop);
+	cJSON_AddStringToObject(o, "prefix", a.table ? prefix : "");
+	cJSON_AddNumberToObject(o, "metric", a.metric);
+	cJSON_AddNumberToObject(o, "table", a.table);
+	return o;
 }

@@ -100,8 +100,12 @@ struct port {
 /* --- rules -------------------------------------------------------------------------------------
  */
 
+/* Who made a rule. */
+enum rule_origin { ORIGIN_STATIC, ORIGIN_IGMP };
+
 struct live_rule {
-	const struct rule *rule;  /* in relay->config */
+	const struct rule *rule;  /* in relay->config; of another origin: its own */
+	enum rule_origin origin;
 	struct resolved_rule now; /* what is in force; owns its outputs */
 	bool is_programmed;	  /* in the maps and in the workers */
 	bool is_joined;

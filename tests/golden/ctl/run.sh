@@ -104,6 +104,10 @@ tables()
 	golden igmp-groups-json --output json igmp groups
 	golden igmp-interfaces igmp interfaces
 	golden igmp-interfaces-json --output json igmp interfaces
+	golden mroute mroute
+	golden mroute-json --output json mroute
+	golden rpf rpf 198.19.0.9
+	golden rpf-json --output json rpf 198.19.0.9
 	golden json-before --output json list-workers
 	golden verbose -v ping
 }
@@ -164,6 +168,8 @@ refusals()
 	golden empty-list list
 	golden empty-workers workers
 	golden empty-igmp-groups igmp groups
+	golden empty-mroute mroute
+	golden refused-rpf rpf x
 	golden empty-igmp-interfaces igmp interfaces
 }
 
@@ -185,6 +191,8 @@ hostile_replies()
 	golden hostile-trace trace show x
 	golden hostile-logs logs --follow
 	golden hostile-igmp-groups igmp groups
+	golden hostile-mroute mroute
+	golden hostile-rpf rpf x
 	golden hostile-igmp-interfaces igmp interfaces
 	with broken
 	golden broken-text ping

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is wanted becomes rules: wishes go into the multicast routing table, the input of each
+ * source comes from the kernel's unicast routes, and what has changed there is put in force.
+ *
+ * Traffic of any source, (*,G), is taken from the first of source_interfaces.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "daemon/router.h"
+#include "edge/log.h"
+
+#define ROUTES_MAX	 20000
+#define ROUTE_PORTS_MAX	 65536
+#define UNICAST_MAX	 131072
+#define SOURCES_OF_GROUP 1024
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static int tables_init(struct router *rt, struct arena *mem, uint32_t seed)
+{
+	const struct mrib_config mrib = {
+		.max_routes = ROUTES_MAX,
+		.max_ports = ROUTE_PORTS_MAX,
+		.max_sources = SOURCES_OF_GROUP,
+		.max_route_ports = ROUTER_PORTS_MAX,
+		.seed = seed,
+	};
+	const struct rpf_config rpf = {
+		.max_routes = UNICAST_MAX,
+		.max_hops = UNICAST_MAX,
+		.choice = RPF_BY_HASH,
+		.seed = seed,
+	};
+
+	rt->mrib = mrib_init(mem, &mrib);
+	rt->rpf = rpf_init(mem, &rpf);
+	return rt->mrib && rt->rpf ? 0 : -ENOMEM;
+}
+
+static void routes_load(struct router *rt)
+{
+	struct fib_view view = route_view(rt->unicast);
+	int err = rpf_load(rt->rpf, &view);
+
+	if (err)
+		log_limited(LOG_L_ERR, LOG_F_network,
+			    "the unicast routes are not followed any more: %zu are too many",
+			    view.n_routes);
+}
+
+static void on_routes(void *arg, struct mtime now)
+{
+	struct router *rt = arg;
+
+	(void)now;
+	routes_load(rt);
+	router_begin(rt);
+	router_end(rt);
+}
+
+int router_mroute_open(struct router *rt)
+{
+	struct arena mem = { 0 };
+	uint32_t seed;
+	int err;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	tables_init(rt, &mem, seed); /* takes the measure */
+	mem.size = mem.used;
+	mem.used = 0;
+	mem.mem = rt->mroute_memory = calloc(1, mem.size);
+	err = mem.mem ? tables_init(rt, &mem, seed) : -ENOMEM;
+	if (!err)
+		err = route_open(&rt->unicast, rt->relay->loop, on_routes, rt);
+	if (!err)
+		routes_load(rt);
+	return err;
+}
+
+/* --- to the data path ------------------------------------------------------------------------- */
+
+static void put_in_force(struct router *rt, struct sg sg)
+{
+	struct diag d = { 0 };
+	struct mrib_rule r;
+
+	/* one without outputs would only hide others of its group */
+	if (!mrib_rule(rt->mrib, sg, MRIB_RULE_MAIN, &r) || !r.rule.n_outputs) {
+		relay_unroute(rt->relay, r.rule.id);
+		return;
+	}
+	if (relay_route(rt->relay, &r.rule, ORIGIN_IGMP, &d)) {
+		rt->route_failures++;
+		log_limited(LOG_L_ERR, LOG_F_rules, "%s: %s", r.rule.id, d.what);
+	}
+}
+
+void router_mroute_close(struct router *rt)
+{
+	struct sg sg;
+
+	if (rt->mrib)
+		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_IGMP);
+	while (rt->mrib && mrib_dirty_next(rt->mrib, &sg))
+		put_in_force(rt, sg);
+	route_close(rt->unicast);
+	free(rt->mroute_memory);
+}
+
+/* --- inputs ----------------------------------------------------------------------------------- */
+
+static bool may_route(const struct router *rt, uint16_t port)
+{
+	return port != RPF_NO_PORT && (rt->ports[port].has_igmp || rt->ports[port].has_sources);
+}
+
+bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out)
+{
+	const struct rpf_query q = { .address = sg.source, .group = sg.group };
+
+	return rpf_lookup(rt->rpf, &q, out) == RPF_ok && may_route(rt, out->port);
+}
+
+static void input_set(struct router *rt, struct mtime now, struct sg sg)
+{
+	uint16_t port = MRIB_NO_PORT;
+	struct mrib_route route;
+	struct rpf_answer rpf;
+
+	if (!mrib_find(rt->mrib, sg, &route))
+		return;
+	if (!route.n_ports) /* nobody is left: an input of ours would keep it */
+		port = MRIB_NO_PORT;
+	else if (!sg.source.net)
+		port = (uint16_t)rt->any_source_port;
+	else if (router_mroute_rpf(rt, sg, &rpf))
+		port = rpf.port;
+	mrib_input_set(rt->mrib, now, sg, port, MRIB_IGMP);
+}
+
+/* Unicast routes, links or interfaces have changed: where does everything come from now? */
+static void inputs_set(struct router *rt, struct mtime now)
+{
+	struct mrib_counts counts = mrib_counts(rt->mrib);
+	struct sg *list = calloc(counts.routes + 1u, sizeof(*list));
+	struct mrib_route route;
+	const void *at = NULL;
+	uint32_t n = 0;
+
+	if (!list) {
+		log_err(LOG_F_network, "no memory to follow the unicast routes");
+		return;
+	}
+	while (n < counts.routes && mrib_next(rt->mrib, &at, &route))
+		list[n++] = route.sg;
+	for (uint32_t i = 0; i < n; i++)
+		input_set(rt, now, list[i]);
+	free(list);
+}
+
+/* --- what is wanted --------------------------------------------------------------------------- */
+
+void router_mroute_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on)
+{
+	enum mrib_mark mark = m->mode == WANT_INCLUDE ? MRIB_WANTED : MRIB_PRUNED;
+	struct mtime now = loop_now(rt->relay->loop);
+
+	if (!m->sg.source.net)
+		mark = MRIB_WANTED;
+	if (!is_on)
+		mrib_del(rt->mrib, now, m->sg, (uint16_t)port, mark, MRIB_IGMP);
+	else if (mrib_add(rt->mrib, now, m->sg, (uint16_t)port, mark, MRIB_IGMP))
+		log_limited(LOG_L_WARNING, LOG_F_network,
+			    "%s: a group is wanted that there is no room for",
+			    rt->ports[port].name);
+	if (mark == MRIB_WANTED)
+		input_set(rt, now, m->sg);
+}
+
+void router_mroute_settle(struct router *rt)
+{
+	struct sg sg;
+
+	if (rt->rpf_seen != rpf_generation(rt->rpf)) {
+		rt->rpf_seen = rpf_generation(rt->rpf);
+		inputs_set(rt, loop_now(rt->relay->loop));
+	}
+	while (mrib_dirty_next(rt->mrib, &sg))
+		put_in_force(rt, sg);
+}
+
+/* --- interfaces ------------------------------------------------------------------------------- */
+
+/* NULL when it is not there. */
+void router_mroute_interface(struct router *rt, const struct router_port *p, const struct netif *ni)
+{
+	rpf_port_set(rt->rpf, (uint16_t)(p - rt->ports), ni ? ni->ifindex : 0, ni && ni->is_up);
+}
+
+void router_mroute_follow(struct router *rt, const struct config_igmp *next)
+{
+	rt->any_source_port =
+		next->n_sources ? router_port_get(rt, next->sources[0]) : ROUTER_NO_PORT;
+	if (rt->any_source_port == ROUTER_NO_PORT)
+		rt->any_source_port = MRIB_NO_PORT;
+	for (uint16_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++) {
+		const struct router_port *p = &rt->ports[i];
+		struct mrib_port port = { 0 };
+
+		if (p->has_igmp || p->has_sources)
+			memcpy(port.name, p->name, sizeof(port.name));
+		else
+			mrib_forget_port(rt->mrib, loop_now(rt->relay->loop), i);
+		mrib_port_set(rt->mrib, i, &port);
+		router_mroute_interface(rt, p, netif_by_name(rt->relay->netifs, p->name));
+	}
+	inputs_set(rt, loop_now(rt->relay->loop));
+}
