@@ -41,6 +41,8 @@ specific() {
 		"$(routes '.routes[0].input_interface')" in0
 	check_equal "its rule says why it is there" \
 		"$(ctl relay --output json list | jq -r '.rules[0].origin')" igmp
+	check_fails "it is not removed by hand" ctl relay remove \
+		--rule-id mroute:198.18.0.1,232.1.1.1
 	start_sink rx2 two --interface r0 --group 232.1.1.1 --source 198.18.0.1
 	check "two receivers" wait_for 2 goes_to 198.18.0.1 232.1.1.1 "o1 o2"
 	gen src ssm --interface s0 --group 232.1.1.1 --port 5001 --count 1000 --rate 10000 --ttl 9

@@ -163,6 +163,9 @@ static int cmd_remove_rule(struct relay *r, const struct request *q, cJSON *repl
 	if (!live)
 		return diag_set(d, -ENOENT, E_NOT_FOUND, "rule_id", "there is no rule with id '%s'",
 				id);
+	if (live->origin != ORIGIN_STATIC)
+		return diag_set(d, -EINVAL, E_UNSUPPORTED, "rule_id",
+				"the rule %s is that of a multicast route, and goes with it", id);
 	return remove_rule(r, q, live->rule, reply, d);
 }
 
