@@ -117,6 +117,45 @@ quick() {
 	check "the books close" wait_for 5 is_at_rest relay
 }
 
+# config ID… : the router, and rules with 64 outputs each that only take up room
+config() {
+	local id i outs=""
+	for ((i = 0; i < 64; i++)); do
+		outs+="{ interface: \"no$i\" },"
+	done
+	head -n -1 "$tmp/relay.json5"
+	echo "  rules: ["
+	for id; do
+		echo "{ id: \"$id\", outputs: [$outs], input: { interface: \"in0\",
+			group: \"239.200.$((id / 256)).$((id % 256))\" } },"
+	done
+	echo "] }"
+}
+
+# Room for 128 more outputs: what else is wanted has to wait, and gets its turn.
+full() {
+	label="full: "
+	# shellcheck disable=SC2046  # numbers
+	config $(seq 2046) >"$tmp/full.json5"
+	ctl relay config load --replace --file "$tmp/full.json5" >/dev/null ||
+		not_ok "the rules are loaded"
+	start_sink rx1 late --interface r0 --group 232.3.0.0 --groups 200 --source 198.18.0.1
+	check "some routes have to wait" wait_for 5 has_failures
+	check "others do not" wait_for 5 forwarded_are 128
+	ctl relay config load --replace --file "$tmp/relay.json5" >/dev/null
+	check "all get their turn" wait_for 10 rules_are 200
+	end_sink late
+	wait_for 2 rules_are 0
+}
+
+forwarded_are() {
+	[ "$(routes '[.routes[] | select(.rule_id != "")] | length')" = "$1" ]
+}
+
+has_failures() {
+	[ "$(routes .failures)" -gt 0 ]
+}
+
 any_source() {
 	label="any source: "
 	start_sink rx1 any --interface r0 --group 239.1.1.1
@@ -147,7 +186,7 @@ many() {
 
 tb_up fanout N=2
 start_mcrd relay "$tmp/relay.json5" --ignore-state
-for part in ${PARTS:-specific lost any_source quick many}; do
+for part in ${PARTS:-specific lost full any_source quick many}; do
 	"$part"
 done
 label=""

@@ -60,10 +60,6 @@ static void do_send(struct router *rt, const struct action *a)
 
 	if (p->igmp)
 		err = igmpsock_send(p->igmp, &head, rt->actions.bytes + a->send.off, a->send.len);
-	if (!err)
-		rt->sent++;
-	else
-		rt->send_failures++;
 	if (err)
 		log_limited(LOG_L_WARNING, LOG_F_network, "%s: a query cannot be sent: %s", p->name,
 			    strerror(-err));
@@ -152,13 +148,14 @@ void router_end(struct router *rt)
 		do_action(rt, &rt->actions.list[i]);
 	actions_clear(&rt->actions);
 	router_mroute_settle(rt);
-	loop_timer_set(rt->timer, igmp_next(rt->igmp));
+	loop_timer_set(rt->timer, mtime_min(igmp_next(rt->igmp), rt->retry));
 }
 
 static void on_time(void *arg, struct mtime now)
 {
 	struct router *rt = arg;
 
+	router_mroute_tick(rt, now);
 	igmp_tick(rt->igmp, now, router_begin(rt));
 	router_end(rt);
 }

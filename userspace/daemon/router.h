@@ -47,8 +47,8 @@ struct router {
 	uint64_t rpf_seen;	  /* generation that inputs are of */
 	uint32_t any_source_port; /* where (*,G) comes in; MRIB_NO_PORT = nowhere */
 	uint64_t route_failures;
+	struct mtime retry; /* when routes that could not be put in force are tried again */
 	struct actions actions;
-	uint64_t sent, send_failures;
 };
 
 /* router.c */
@@ -73,6 +73,7 @@ void router_mroute_interface(struct router *rt, const struct router_port *p,
 			     const struct netif *ni);
 void router_mroute_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
 void router_mroute_settle(struct router *rt);
+void router_mroute_tick(struct router *rt, struct mtime now);
 /* Where traffic of a source comes in, if it is routed there. */
 bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out);
 

@@ -17,6 +17,7 @@
 #define ROUTE_PORTS_MAX	 65536
 #define UNICAST_MAX	 131072
 #define SOURCES_OF_GROUP 1024
+#define RETRY_MS	 1000 /* counter rows of rules that are gone are free again by then */
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
@@ -73,6 +74,7 @@ int router_mroute_open(struct router *rt)
 	tables_init(rt, &mem, seed); /* takes the measure */
 	mem.size = mem.used;
 	mem.used = 0;
+	rt->retry = MTIME_NEVER;
 	mem.mem = rt->mroute_memory = calloc(1, mem.size);
 	err = mem.mem ? tables_init(rt, &mem, seed) : -ENOMEM;
 	if (!err)
@@ -96,6 +98,7 @@ static void put_in_force(struct router *rt, struct sg sg)
 	}
 	if (relay_route(rt->relay, &r.rule, ORIGIN_IGMP, &d)) {
 		rt->route_failures++;
+		rt->retry = mtime_add(loop_now(rt->relay->loop), mtime_ms(RETRY_MS));
 		log_limited(LOG_L_ERR, LOG_F_rules, "%s: %s", r.rule.id, d.what);
 	}
 }
@@ -192,6 +195,19 @@ void router_mroute_settle(struct router *rt)
 	}
 	while (mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
+}
+
+/* All routes again; those that are in force stay as they are. */
+void router_mroute_tick(struct router *rt, struct mtime now)
+{
+	struct mrib_route route;
+	const void *at = NULL;
+
+	if (mtime_before(now, rt->retry))
+		return;
+	rt->retry = MTIME_NEVER;
+	while (mrib_next(rt->mrib, &at, &route))
+		put_in_force(rt, route.sg);
 }
 
 /* --- interfaces ------------------------------------------------------------------------------- */

@@ -235,6 +235,8 @@ void show_mroute(const struct relay *r, cJSON *reply)
 		cJSON_AddItemToArray(list, show_route(r, &route, now));
 	cJSON_AddNumberToObject(reply, "generation",
 				r->router ? (double)mrib_generation(r->router->mrib) : 0);
+	cJSON_AddNumberToObject(reply, "failures",
+				r->router ? (double)r->router->route_failures : 0);
 }
 
 cJSON *show_rpf(const struct relay *r, struct ip4 source)
