@@ -516,9 +516,11 @@ test: ## run all tests (root)
 	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) \
 		$(net_tests) $(fault_tests)
 
+# The benchmark measures, which is not for slow builds.
 .PHONY: net-tests
 net-tests: all test-helpers ## the tests in namespaces alone (MODE=asan: with less load; root)
-	$(Q)MODE=$(MODE) tests/run $(net_tests) $(fault_tests)
+	$(Q)MODE=$(MODE) tests/run $(fault_tests) \
+		$(filter-out $(if $(filter release,$(MODE)),,tests/net/net_bench.sh),$(net_tests))
 
 .PHONY: test-programs
 test-programs: all $(unit_bins) $(sim_bins) $(bpf_test.bin) bench-programs
