@@ -96,6 +96,12 @@ static void via_take(const struct rtnl_attrs *attrs, struct fib_hop *hop)
 			((const struct rtvia *)mnl_attr_get_payload(via))->rtvia_family == AF_INET6;
 }
 
+/* RTNH_NEXT for what is only read. */
+static const struct rtnexthop *hop_after(const struct rtnexthop *nh)
+{
+	return (const void *)((const char *)nh + RTNH_ALIGN(nh->rtnh_len));
+}
+
 static unsigned multipath_take(struct route_table *t, const struct nlattr *attr,
 			       struct fib_hop *hops)
 {
@@ -104,7 +110,7 @@ static unsigned multipath_take(struct route_table *t, const struct nlattr *attr,
 	struct rtnl_attrs attrs;
 	unsigned n = 0;
 
-	for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len), nh = RTNH_NEXT(nh)) {
+	for (; RTNH_OK(nh, left); left -= RTNH_ALIGN(nh->rtnh_len), nh = hop_after(nh)) {
 		if (n == FIB_HOPS_MAX) {
 			t->counts.refused++;
 			break;
