@@ -171,13 +171,14 @@ static void set_unlist(struct plane *p, struct plane_set *s)
 int plane_set_get(struct plane *p, const uint32_t *ifindexes, unsigned n, uint32_t *set,
 		  struct diag *d)
 {
-	struct plane_set *s = set_find(p, ifindexes, n);
+	struct plane_set *s;
 	unsigned class = size_class(n);
 	int err = 0;
 
 	if (!n || n > MCR_MAX_OUTPUTS)
 		return diag_set(d, -EINVAL, E_KERNEL, "", "an egress set has 1 to %u interfaces",
 				MCR_MAX_OUTPUTS);
+	s = set_find(p, ifindexes, n);
 	if (s) {
 		s->users++;
 		*set = (uint32_t)(s - p->sets.all);
