@@ -109,6 +109,38 @@ static void prefixes_hold_what_begins_like_them(void **state)
 	assert_true(ip4_in(host(0), (struct ip4_prefix){ host(0xffffffff), 0 }));
 }
 
+static void prefixes_survive_text(void **state)
+{
+	static const char *const good[] = { "0.0.0.0/0",     "128.0.0.0/1",	   "239.0.0.0/8",
+					    "198.18.0.0/15", "255.255.255.254/31", "1.2.3.4" };
+	static const char *const bad[] = { "",
+					   "239.0.0.0/",
+					   "239.0.0.0/33",
+					   "239.0.0.0/08",
+					   "239.0.0.0/-1",
+					   "239.0.0/8",
+					   "239.0.0.0/8 ",
+					   "239.0.0.1/24",
+					   "1.0.0.0/0",
+					   "1.2.3.4/256",
+					   "239.0.0.0 /8",
+					   "239.0.0.0//8" };
+	struct ip4_prefix p, same;
+	char text[IP4_PREFIX_TEXT];
+
+	for (size_t i = 0; i < COUNT(good); i++) {
+		assert_int_equal(ip4_prefix_parse(good[i], &p), 0);
+		assert_string_equal(ip4_prefix_format(p, text), good[i]);
+	}
+	same = p;
+	for (size_t i = 0; i < COUNT(bad); i++)
+		if (ip4_prefix_parse(bad[i], &p) != -22 || !ip4_prefix_equal(p, same))
+			fail_msg("\"%s\"", bad[i]);
+	assert_int_equal(ip4_prefix_parse("1.2.3.4/32", &p), 0);
+	assert_string_equal(ip4_prefix_format(p, text), "1.2.3.4");
+	assert_true(ip4_prefix_equal(p, same));
+}
+
 static void order_is_by_number_not_by_memory(void **state)
 {
 	assert_int_equal(ip4_host(host(0xc6120009)), 0xc6120009);
@@ -128,6 +160,7 @@ int main(void)
 		cmocka_unit_test(only_dotted_quads_are_read),
 		cmocka_unit_test(kinds_change_at_their_borders),
 		cmocka_unit_test(prefixes_hold_what_begins_like_them),
+		cmocka_unit_test(prefixes_survive_text),
 		cmocka_unit_test(order_is_by_number_not_by_memory),
 	};
 

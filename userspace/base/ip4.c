@@ -19,37 +19,82 @@ static const char *octet_parse(const char *text, uint8_t *out)
 	return p;
 }
 
-int ip4_parse(const char *text, struct ip4 *out)
+/* Four of them with dots in between; what follows, or NULL. */
+static const char *quad_parse(const char *text, struct ip4 *out)
 {
 	uint8_t b[4];
 
 	for (int i = 0; i < 4; i++) {
 		if (i > 0 && *text++ != '.')
-			return -EINVAL;
+			return NULL;
 		text = octet_parse(text, &b[i]);
 		if (!text)
-			return -EINVAL;
+			return NULL;
 	}
-	if (*text)
-		return -EINVAL;
 	memcpy(&out->net, b, sizeof(b));
+	return text;
+}
+
+int ip4_parse(const char *text, struct ip4 *out)
+{
+	struct ip4 addr;
+
+	text = quad_parse(text, &addr);
+	if (!text || *text)
+		return -EINVAL;
+	*out = addr;
 	return 0;
+}
+
+int ip4_prefix_parse(const char *text, struct ip4_prefix *out)
+{
+	struct ip4_prefix p = { .len = 32 };
+
+	text = quad_parse(text, &p.addr);
+	if (text && *text == '/')
+		text = octet_parse(text + 1, &p.len);
+	if (!text || *text || p.len > 32)
+		return -EINVAL;
+	if (p.len < 32 && ip4_host(p.addr) << p.len)
+		return -EINVAL;
+	*out = p;
+	return 0;
+}
+
+static char *number_format(unsigned number, char *p)
+{
+	if (number >= 100)
+		*p++ = (char)('0' + number / 100);
+	if (number >= 10)
+		*p++ = (char)('0' + number / 10 % 10);
+	*p++ = (char)('0' + number % 10);
+	return p;
+}
+
+static char *quad_format(struct ip4 addr, char *p)
+{
+	uint32_t host = ip4_host(addr);
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		p = number_format(host >> shift & 0xff, p);
+		*p++ = shift ? '.' : '\0';
+	}
+	return p - 1;
 }
 
 const char *ip4_format(struct ip4 addr, char buf[IP4_TEXT])
 {
-	uint32_t host = ip4_host(addr);
-	char *p = buf;
+	quad_format(addr, buf);
+	return buf;
+}
 
-	for (int shift = 24; shift >= 0; shift -= 8) {
-		unsigned octet = host >> shift & 0xff;
+const char *ip4_prefix_format(struct ip4_prefix prefix, char buf[IP4_PREFIX_TEXT])
+{
+	char *p = quad_format(prefix.addr, buf);
 
-		if (octet >= 100)
-			*p++ = (char)('0' + octet / 100);
-		if (octet >= 10)
-			*p++ = (char)('0' + octet / 10 % 10);
-		*p++ = (char)('0' + octet % 10);
-		*p++ = shift ? '.' : '\0';
+	if (prefix.len < 32) {
+		*p++ = '/';
+		*number_format(prefix.len, p) = '\0';
 	}
 	return buf;
 }

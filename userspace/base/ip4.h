@@ -27,6 +27,17 @@ int ip4_parse(const char *text, struct ip4 *out);
 /* Writes the text form into `buf` and returns it. */
 const char *ip4_format(struct ip4 addr, char buf[IP4_TEXT]);
 
+#define IP4_PREFIX_TEXT 19 /* with its NUL */
+
+/*
+ * "239.0.0.0/8", or an address alone, which is /32. 0, or -EINVAL, also for an address that has
+ * bits behind the prefix.
+ */
+int ip4_prefix_parse(const char *text, struct ip4_prefix *out);
+
+/* The same text; /32 is left out. */
+const char *ip4_prefix_format(struct ip4_prefix prefix, char buf[IP4_PREFIX_TEXT]);
+
 static inline struct ip4 ip4_from_host(uint32_t host)
 {
 	return (struct ip4){ __builtin_bswap32(host) };
@@ -55,6 +66,11 @@ static inline bool ip4_before(struct ip4 a, struct ip4 b)
 static inline bool ip4_in(struct ip4 a, struct ip4_prefix p)
 {
 	return p.len == 0 || (ip4_host(a) ^ ip4_host(p.addr)) >> (32 - p.len) == 0;
+}
+
+static inline bool ip4_prefix_equal(struct ip4_prefix a, struct ip4_prefix b)
+{
+	return ip4_equal(a.addr, b.addr) && a.len == b.len;
 }
 
 static inline bool sg_equal(struct sg a, struct sg b)

@@ -274,6 +274,20 @@ int reader_ip4(struct reader *rd, const struct json5_node *v, struct ip4 *out)
 	return 0;
 }
 
+int reader_prefix(struct reader *rd, const struct json5_node *v, struct ip4_prefix *out)
+{
+	char quoted[DIAG_QUOTE];
+
+	if (v->type != JSON5_STRING)
+		return reader_refuse_type(rd, v, "a prefix (a string)");
+	if (ip4_prefix_parse(json5_text(rd->doc, v), out))
+		return reader_refuse(rd, v, E_BAD_ADDR,
+				     "%s is not a prefix such as 239.0.0.0/8, with no bits set "
+				     "behind it",
+				     diag_quote(json5_text(rd->doc, v), quoted));
+	return 0;
+}
+
 /* The member that a check calls `key`, by that name or the synonym that the text has. */
 static const struct json5_node *member_find(struct reader *rd, const struct json5_node *v,
 					    const char *key)

@@ -62,6 +62,9 @@ int reader_interface(struct reader *rd, const struct json5_node *v, char out[IFN
 /* A dotted quad that is not 0.0.0.0, which stands for "not given" in rules. */
 int reader_ip4(struct reader *rd, const struct json5_node *v, struct ip4 *out);
 
+/* A prefix such as "239.0.0.0/8", or one address. */
+int reader_prefix(struct reader *rd, const struct json5_node *v, struct ip4_prefix *out);
+
 /*
  * Gives the diag of a check that knew only the path its position: that of the value at
  * d->where, whose first `skip` bytes are the way to `base`, or of the nearest that is there.
