@@ -117,16 +117,21 @@ int main(int argc, char **argv)
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int listener, fd;
 
-	if (argc != 4 || strlen(argv[1]) >= sizeof(addr.sun_path)) {
+	if (argc != 4) {
 		fputs("usage: fake_mcrd SOCKET REPLIES LOG\n", stderr);
 		return 2;
 	}
-	strcpy(addr.sun_path, argv[1]);
+	/* its name appears when it can be connected to, not before */
+	if (snprintf(addr.sun_path, sizeof(addr.sun_path), "%s.new", argv[1]) >=
+	    (int)sizeof(addr.sun_path)) {
+		fputs("fake_mcrd: the path is too long\n", stderr);
+		return 2;
+	}
 	replies = argv[2];
 	log_path = argv[3];
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	if (listener < 0 || bind(listener, (struct sockaddr *)&addr, sizeof(addr)) ||
-	    listen(listener, 16))
+	    listen(listener, 16) || rename(addr.sun_path, argv[1]))
 		die(argv[1]);
 	while ((fd = accept(listener, NULL, NULL)) >= 0)
 		serve(fd);
