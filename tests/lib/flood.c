@@ -269,6 +269,11 @@ static void flood(struct client *clients, unsigned n, int64_t until)
 /* --- the good one ------------------------------------------------------------------------------
  */
 
+/* Files that tell for how long there was no processor. */
+struct scheduling {
+	int daemon, self, machine;
+};
+
 /* How long a process has been ready to run, but not running, in its life. */
 static int64_t delay_us(int schedstat)
 {
@@ -279,6 +284,23 @@ static int64_t delay_us(int schedstat)
 	    sscanf(text, "%lld %lld", &run_ns, &delay_ns) != 2)
 		return 0;
 	return delay_ns / 1000;
+}
+
+/* How long the host has kept processors from this machine. */
+static int64_t stolen_us(int stat)
+{
+	char text[256] = "";
+	long long ticks = 0;
+
+	if (pread(stat, text, sizeof(text) - 1, 0) <= 0 ||
+	    sscanf(text, "cpu %*d %*d %*d %*d %*d %*d %*d %lld", &ticks) != 1)
+		return 0;
+	return ticks * 1000000 / sysconf(_SC_CLK_TCK);
+}
+
+static int64_t waited_us(const struct scheduling *s)
+{
+	return delay_us(s->daemon) + delay_us(s->self) + stolen_us(s->machine);
 }
 
 static int daemon_schedstat(const struct mcr_client *c)
@@ -313,26 +335,29 @@ static int64_t ping_once(struct mcr_client *c)
 	return -1;
 }
 
-static void ping_count(struct mcr_client *c, int daemon, int self)
+static void ping_count(struct mcr_client *c, const struct scheduling *s)
 {
-	int64_t delay = delay_us(daemon) + delay_us(self);
+	int64_t waited = waited_us(s);
 	int64_t us = ping_once(c);
 
 	if (us < 0) {
 		pings.failed++;
 		return;
 	}
-	delay = delay_us(daemon) + delay_us(self) - delay;
+	waited = waited_us(s) - waited;
 	pings.us[pings.n++] = us;
-	if (us - delay > pings.net_us)
-		pings.net_us = us - delay;
+	if (us - waited > pings.net_us)
+		pings.net_us = us - waited;
 }
 
 static void *ping_all(void *arg)
 {
 	const struct timespec pause = { 0, 4000000 };
 	struct mcr_client *own = NULL;
-	int daemon, self = open("/proc/thread-self/schedstat", O_RDONLY);
+	struct scheduling s = {
+		.self = open("/proc/thread-self/schedstat", O_RDONLY),
+		.machine = open("/proc/stat", O_RDONLY),
+	};
 
 	(void)arg;
 	setpriority(PRIO_PROCESS, 0, -20);
@@ -340,9 +365,9 @@ static void *ping_all(void *arg)
 		pings.failed++;
 		return NULL;
 	}
-	daemon = daemon_schedstat(own);
+	s.daemon = daemon_schedstat(own);
 	while (!is_ended && pings.n < PINGS_MAX && !pings.failed) {
-		ping_count(pings.n % 2 ? own : NULL, daemon, self);
+		ping_count(pings.n % 2 ? own : NULL, &s);
 		nanosleep(&pause, NULL);
 	}
 	mcr_client_close(own);
