@@ -22,7 +22,7 @@
 /* What a frame's rule says, copied so that it does not matter which map the rule was found in. */
 struct matched {
 	bool is_there, accept_ttl1;
-	__u8 datapath;
+	__u8 datapath, flags;
 	__u16 max_frame;
 	__u32 index, egress_set;
 };
@@ -94,6 +94,7 @@ static __always_inline void take_rule(struct frame *f, const struct mcr_rule *ru
 		.is_there = true,
 		.accept_ttl1 = rule->accept_ttl1,
 		.datapath = rule->datapath,
+		.flags = rule->flags,
 		.max_frame = rule->max_frame,
 		.index = rule->rule,
 		.egress_set = rule->egress_set,
@@ -110,10 +111,8 @@ static __always_inline __u32 match_only(struct frame *f, struct mcr_destination 
 	if (key->protocol != f->flow.protocol || (source && source != f->flow.source) ||
 	    (key->port && key->port != bpf_ntohs(f->flow.dport)))
 		return MCR_V_no_rule;
-	if (key->ifindex != f->ifindex)
-		return MCR_V_wrong_iif;
 	take_rule(f, &dest->only);
-	return MCR_V__COUNT;
+	return key->ifindex == f->ifindex ? MCR_V__COUNT : MCR_V_wrong_iif;
 }
 
 static __always_inline struct mcr_addr addr_of(__be32 addr)
@@ -130,6 +129,7 @@ static __always_inline __u32 classify(struct frame *f)
 	struct mcr_destination *dest;
 	const struct mcr_rule *rule;
 	struct mcr_addr addr;
+	bool is_known;
 	__u32 verdict;
 
 	verdict = mcr_classify_l3(f->data, f->end, &f->flow);
@@ -148,11 +148,17 @@ static __always_inline __u32 classify(struct frame *f)
 			return verdict;
 	} else {
 		rule = find_rule(&f->flow, f->ifindex, dest->shapes);
+		is_known = !rule;
+		if (is_known)
+			rule = find_rule(&f->flow, 0, dest->shapes);
 		if (!rule)
-			return find_rule(&f->flow, 0, dest->shapes) ? MCR_V_wrong_iif
-								    : MCR_V_no_rule;
+			return MCR_V_no_rule;
 		take_rule(f, rule);
+		if (is_known)
+			return MCR_V_wrong_iif;
 	}
+	if (f->rule.datapath == MCR_DP_DROP)
+		return f->rule.flags & MCR_RULE_GUARD ? MCR_V_wrong_iif : MCR_V_pruned;
 	if (!f->rule.accept_ttl1)
 		return f->flow.ttl <= 1 ? MCR_V_ttl : MCR_V__COUNT;
 	/* What such a rule sends may come back to it again and again, as no TTL ends it. */
@@ -195,6 +201,10 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 
 	if (!stats)
 		return;
+	if (verdict == MCR_V_wrong_iif) {
+		stats->wrong_iif += f->units;
+		return;
+	}
 	stats->last_seen_ns = bpf_ktime_get_coarse_ns();
 	if (verdict == MCR_V_replicated) {
 		count_flow(stats, &f->flow, stats->packets + stats->replicated);
@@ -212,6 +222,8 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 		stats->checksum++;
 	} else if (verdict == MCR_V_unfit) {
 		stats->unfit++;
+	} else if (verdict == MCR_V_pruned) {
+		stats->pruned += f->units;
 	} else if (verdict == MCR_V_no_worker &&
 		   (f->stage == MCR_STAGE_XDP || f->rule.datapath == MCR_DP_AFPACKET)) {
 		stats->no_worker += f->units; /* the packet stage sees those of AF_XDP again */

@@ -9,7 +9,7 @@
 #include <linux/types.h>
 
 #define MCR_ABI_MAGIC 0x4d435231u /* "MCR1" */
-#define MCR_ABI_MAJOR 2
+#define MCR_ABI_MAJOR 3
 #define MCR_ABI_MINOR 0
 
 #define MCR_MAX_IFACES 512   /* interface slots */
@@ -42,6 +42,7 @@
 	X(wrong_iif, DROP, "a rule knows the flow, on another interface")                          \
 	X(checksum, DROP, "a checksum is wrong; workers look for themselves")                      \
 	X(unfit, DROP, "too long, or in pieces, for the kernel to replicate")                      \
+	X(pruned, DROP, "its route has no output")                                                 \
 	X(to_worker, RELAY, "handed to a worker")                                                  \
 	X(to_packet, RELAY, "passed up to a worker's packet socket")                               \
 	X(replicated, RELAY, "replicated in the kernel")
@@ -56,7 +57,7 @@ enum mcr_verdict {
 /* Who looked: the XDP program, or the filter of a worker's packet socket (sees what XDP passed). */
 enum mcr_stage { MCR_STAGE_XDP, MCR_STAGE_PACKET, MCR_STAGE__COUNT };
 
-enum mcr_datapath { MCR_DP_AFXDP = 1, MCR_DP_AFPACKET, MCR_DP_XDP, MCR_DP__COUNT };
+enum mcr_datapath { MCR_DP_AFXDP = 1, MCR_DP_AFPACKET, MCR_DP_XDP, MCR_DP_DROP, MCR_DP__COUNT };
 
 /* Map `abi`, one element. */
 struct mcr_abi {
@@ -76,7 +77,8 @@ struct mcr_iface {
 /*
  * Map `rules`. Absent parts of the match are zero: source 0.0.0.0 = any, port 0 = any. The same
  * key with ifindex 0 says that the flow is known on some interface (datapath 0), which tells
- * wrong_iif from no_rule. `shapes` of map `destinations` says which keys are worth a look-up.
+ * wrong_iif from no_rule; its `rule` is that of one rule for the flow, which counts such frames.
+ * `shapes` of map `destinations` says which keys are worth a look-up.
  */
 struct mcr_rule_key {
 	__u32 ifindex;
@@ -87,6 +89,10 @@ struct mcr_rule_key {
 	__u8 pad;
 };
 
+enum mcr_rule_flag {
+	MCR_RULE_GUARD = 1,    /* datapath drop: the flow has its route on another interface */
+};
+
 struct mcr_rule {
 	__u32 rule;            /* dense index, < MCR_MAX_RULES: rule_stats[rule] */
 	__u32 generation;      /* of the transaction that wrote it */
@@ -95,7 +101,8 @@ struct mcr_rule {
 	__u16 outputs;
 	__u8 datapath;         /* enum mcr_datapath; 0 in an entry with ifindex 0 */
 	__u8 accept_ttl1;
-	__u16 pad;
+	__u8 flags;            /* enum mcr_rule_flag */
+	__u8 pad;
 	char name[MCR_NAME_LEN];
 };
 
@@ -151,8 +158,9 @@ struct mcr_verdicts {
 struct mcr_rule_stats {
 	__u64 packets, bytes;  /* matched and handed to a worker */
 	__u64 replicated, replicated_bytes; /* … and replicated in the kernel */
-	__u64 ttl, loop, no_worker, checksum, unfit;
-	__u64 last_seen_ns;    /* CLOCK_MONOTONIC */
+	__u64 ttl, loop, no_worker, checksum, unfit, pruned;
+	__u64 wrong_iif;       /* its flow on other interfaces, once for all rules of the flow */
+	__u64 last_seen_ns;    /* CLOCK_MONOTONIC; not of what came in at a wrong one */
 	__u64 flows;           /* sum, over windows of MCR_FLOW_WINDOW frames, of flows in each */
 	__u64 window[MCR_FLOW_WINDOW / 64]; /* bits of the flows seen in the present window */
 };
@@ -186,7 +194,7 @@ _Static_assert(sizeof(struct mcr_rule) == 52, "abi");
 _Static_assert(sizeof(struct mcr_rewrite) == 32, "abi");
 _Static_assert(sizeof(struct mcr_destination) == 76, "abi");
 _Static_assert(sizeof(struct mcr_verdicts) == 8 * (3 + MCR_V__COUNT), "abi");
-_Static_assert(sizeof(struct mcr_rule_stats) == 8 * (11 + MCR_FLOW_WINDOW / 64), "abi");
+_Static_assert(sizeof(struct mcr_rule_stats) == 8 * (13 + MCR_FLOW_WINDOW / 64), "abi");
 _Static_assert(sizeof(struct mcr_output_stats) == 24, "abi");
 _Static_assert(sizeof(struct mcr_folded) == 48, "abi");
 _Static_assert(sizeof(struct mcr_xmit_stats) == 16, "abi");

@@ -449,6 +449,8 @@ static void a_flow_known_elsewhere_came_the_wrong_way(void **state)
 	expect(&p, len, MCR_V_no_rule);
 	rule_add(&key, 20, MCR_DP_AFXDP, false);
 	expect(&p, len, MCR_V_wrong_iif);
+	assert_int_equal(stats_of(20).wrong_iif, 2);
+	assert_int_equal(stats_of(20).last_seen_ns, 0);
 	p.udp.dest = htons(5002); /* no rule anywhere for this port */
 	expect(&p, len, MCR_V_no_rule);
 	p.udp.dest = htons(5001);
@@ -459,6 +461,60 @@ static void a_flow_known_elsewhere_came_the_wrong_way(void **state)
 	expect(&p, len, MCR_V_wrong_iif);
 	plane_rule_del(plane, &key);
 	expect(&p, len, MCR_V_no_rule);
+}
+
+/* One of the rules for the flow counts what comes in where none of them is. */
+static void a_wrong_way_is_counted_by_a_rule_that_is_there(void **state)
+{
+	struct mcr_rule_key keys[2] = { key_of(other_iface, "239.1.1.21", "0.0.0.0", 0),
+					key_of(stray_iface, "239.1.1.21", "0.0.0.0", 0) };
+	size_t len;
+	struct packet p = usual(100, &len);
+
+	p.ip.daddr = inet_addr("239.1.1.21");
+	rule_add(&keys[0], 21, MCR_DP_AFXDP, false);
+	rule_add(&keys[1], 22, MCR_DP_AFXDP, false);
+	expect(&p, len, MCR_V_wrong_iif);
+	assert_int_equal(stats_of(21).wrong_iif, 2);
+	rule_add(&keys[0], 23, MCR_DP_AFXDP, false); /* another row */
+	expect(&p, len, MCR_V_wrong_iif);
+	assert_int_equal(stats_of(23).wrong_iif, 2);
+	plane_rule_del(plane, &keys[0]);
+	expect(&p, len, MCR_V_wrong_iif);
+	assert_int_equal(stats_of(22).wrong_iif, 2);
+	plane_rule_del(plane, &keys[1]);
+	expect(&p, len, MCR_V_no_rule);
+	assert_int_equal(stats_of(21).wrong_iif, 2);
+}
+
+static void a_route_without_outputs_drops(void **state)
+{
+	struct mcr_rule_key star = key_of(in_iface, "239.1.1.22", "0.0.0.0", 0);
+	struct mcr_rule_key source = key_of(in_iface, "239.1.1.22", "198.18.0.1", 0);
+	struct mcr_rule guard = { .rule = 26, .datapath = MCR_DP_DROP, .flags = MCR_RULE_GUARD };
+	size_t len;
+	struct packet p = usual(100, &len);
+
+	p.ip.daddr = inet_addr("239.1.1.22");
+	rule_add(&source, 24, MCR_DP_DROP, false);
+	expect(&p, len, MCR_V_pruned);
+	rule_add(&star, 25, MCR_DP_AFXDP, false); /* nothing falls through to it */
+	expect(&p, len, MCR_V_pruned);
+	assert_int_equal(stats_of(24).pruned, 4);
+	assert_true(stats_of(24).last_seen_ns > 0);
+	p.ip.ttl = 1;
+	expect(&p, len, MCR_V_pruned);
+	p.ip.ttl = 8;
+	p.ip.saddr = inet_addr("198.18.0.2");
+	expect_rule(&p, len, 25);
+	p.ip.saddr = inet_addr("198.18.0.1");
+	assert_int_equal(plane_rule_set(plane, &source, &guard, NULL), 0);
+	expect(&p, len, MCR_V_wrong_iif);
+	assert_int_equal(stats_of(26).wrong_iif, 2);
+	assert_int_equal(stats_of(26).last_seen_ns, 0);
+	plane_rule_del(plane, &source);
+	expect_rule(&p, len, 25);
+	plane_rule_del(plane, &star);
 }
 
 static void the_most_specific_rule_wins(void **state)
@@ -768,6 +824,8 @@ int main(void)
 		cmocka_unit_test(ttl_1_and_0_end_here_unless_the_rule_takes_them),
 		cmocka_unit_test(own_frames_are_never_taken_by_a_rule_that_accepts_ttl_1),
 		cmocka_unit_test(a_flow_known_elsewhere_came_the_wrong_way),
+		cmocka_unit_test(a_wrong_way_is_counted_by_a_rule_that_is_there),
+		cmocka_unit_test(a_route_without_outputs_drops),
 		cmocka_unit_test(the_most_specific_rule_wins),
 		cmocka_unit_test(rules_on_two_interfaces_are_told_apart),
 		cmocka_unit_test(a_unicast_destination_is_relayed_like_a_group),

@@ -75,7 +75,7 @@ not_for_all=(AddRule DisableTrace DumpLogs EnableTrace GetTrace LoadConfig Remov
 questions() {
 	local command
 	fine Ping "" '.message == "0/0 workers ready" and .workers == 0 and .workers_ready == 0'
-	fine GetVersion "" '.protocol_version == 1 and .version != "" and .abi == "2.0"'
+	fine GetVersion "" '.protocol_version == 1 and .version != "" and .abi == "3.0"'
 	fine GetStatus "" '.instance == "relay" and .pid > 0 and .uptime_s >= 0 and
 		.version != "" and
 		.rules == {total: 0, active: 0, unresolved: 0, failed: 0} and .workers == 0 and
@@ -270,7 +270,7 @@ counters() {
 		.batches >= 0 and .wakeups >= 0)'
 	fine GetStats "" '[.interfaces[] | .name] == ["in0", "o1"] and (.interfaces[0] | .up and
 		.ifindex > 0 and .xdp_mode == "native" and .xdp_note == "" and .seen == 0 and
-		.bytes == 0 and (.verdicts | length) == 18 and .packet_socket == null and .kernel == null and
+		.bytes == 0 and (.verdicts | length) == 19 and .packet_socket == null and .kernel == null and
 		(.device | keys) == ["rx_dropped", "rx_packets", "tx_dropped", "tx_packets"])'
 	fine GetStats "" '.interfaces[1] | .up and .xdp_mode == "none" and (has("seen") | not)'
 }

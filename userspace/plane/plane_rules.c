@@ -23,14 +23,15 @@
 struct held {
 	struct mcr_rule_key key;
 	struct mcr_rule rule;
-	struct held *next; /* of the same destination */
+	struct held *next;	/* of the same destination */
+	struct held *next_flow; /* … and of the same flow */
 };
 
 /* A known flow (key without ifindex; n[0]), or a destination (group alone; n by shape). */
 struct count {
 	struct mcr_rule_key key;
 	uint32_t n[4];
-	struct held *entries; /* those of a destination */
+	struct held *entries; /* theirs; that of a known flow's map entry is the first */
 };
 
 /* Of entries and of counts alike: both begin with their key. */
@@ -153,37 +154,68 @@ static void destination_del(struct plane *p, struct held *e)
 	count_free_unused(p, c);
 }
 
-static int known_add(struct plane *p, const struct mcr_rule_key *key, int by)
+static struct count *known_of(struct plane *p, const struct mcr_rule_key *key)
 {
-	int fd = bpf_map__fd(p->skel->maps.rules), err = 0;
-	const struct mcr_rule known = { 0 };
 	struct mcr_rule_key flow = *key;
-	struct count *c;
 
 	flow.ifindex = 0;
-	c = tree_get(&p->counts, &flow, sizeof(*c));
+	return tree_get(&p->counts, &flow, sizeof(struct count));
+}
+
+static int known_write(struct plane *p, const struct mcr_rule_key *flow, const struct held *e)
+{
+	const struct mcr_rule known = { .rule = e->rule.rule };
+
+	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.rules), flow, &known, BPF_ANY);
+}
+
+static int known_add(struct plane *p, struct held *e)
+{
+	struct count *c = known_of(p, &e->key);
+	struct held **at;
+	int err = 0;
+
 	if (!c)
 		return -ENOMEM;
-	if (by > 0 && !c->n[0])
-		err = bpf_map_update_elem(fd, &flow, &known, BPF_ANY);
-	if (!err)
-		c->n[0] += (uint32_t)by;
-	if (by < 0 && !c->n[0])
-		err = bpf_map_delete_elem(fd, &flow);
+	if (!c->n[0])
+		err = known_write(p, &c->key, e);
+	if (!err) {
+		c->n[0]++;
+		at = c->entries ? &c->entries->next_flow : &c->entries;
+		e->next_flow = *at;
+		*at = e;
+	}
 	count_free_unused(p, c);
 	return err;
+}
+
+static void known_del(struct plane *p, struct held *e)
+{
+	struct count *c = known_of(p, &e->key);
+	struct held **at;
+
+	if (!c) /* there is one, as the entry is in it */
+		return;
+	for (at = &c->entries; *at != e;)
+		at = &(*at)->next_flow;
+	*at = e->next_flow;
+	if (!--c->n[0])
+		bpf_map_delete_elem(bpf_map__fd(p->skel->maps.rules), &c->key);
+	else if (at == &c->entries)
+		known_write(p, &c->key, c->entries);
+	count_free_unused(p, c);
 }
 
 /* A new entry, in the shared ones as well; its own is in the map already. */
 static int held_share(struct plane *p, struct held *e)
 {
-	int err = known_add(p, &e->key, 1);
+	int err = known_add(p, e);
 
 	if (err)
 		return err;
 	err = destination_add(p, e);
 	if (err)
-		known_add(p, &e->key, -1);
+		known_del(p, e);
 	return err;
 }
 
@@ -214,11 +246,16 @@ static int rule_refuse(int err, struct diag *d)
 static int rule_replace(struct plane *p, struct held *e, const struct mcr_rule *rule)
 {
 	int err = bpf_map_update_elem(bpf_map__fd(p->skel->maps.rules), &e->key, rule, BPF_ANY);
+	bool is_other_row = e->rule.rule != rule->rule;
+	struct count *known;
 
 	if (err)
 		return err;
 	e->rule = *rule;
-	return destination_write(p, destination_of(p, &e->key));
+	known = is_other_row ? known_of(p, &e->key) : NULL;
+	if (known && known->entries == e)
+		err = known_write(p, &known->key, e);
+	return err ? err : destination_write(p, destination_of(p, &e->key));
 }
 
 static int rule_add(struct plane *p, const struct mcr_rule_key *key, const struct mcr_rule *rule)
@@ -262,7 +299,7 @@ void plane_rule_del(struct plane *p, const struct mcr_rule_key *key)
 		return;
 	e = *found;
 	destination_del(p, e);
-	known_add(p, key, -1);
+	known_del(p, e);
 	bpf_map_delete_elem(bpf_map__fd(p->skel->maps.rules), key);
 	held_free(p, e);
 }

@@ -32,6 +32,8 @@ static void rule_stats_add(struct mcr_rule_stats *out, const struct mcr_rule_sta
 	out->no_worker += row->no_worker;
 	out->checksum += row->checksum;
 	out->unfit += row->unfit;
+	out->pruned += row->pruned;
+	out->wrong_iif += row->wrong_iif;
 	out->flows += row->flows;
 	if (out->last_seen_ns < row->last_seen_ns)
 		out->last_seen_ns = row->last_seen_ns;
@@ -206,6 +208,6 @@ void plane_rows_fold(struct plane *p, uint32_t slot, uint32_t rule, const uint32
 	}
 	for (unsigned i = 0; stats.replicated && i < n_outputs; i++)
 		rows_clear(p, p->skel->maps.output_stats, outputs[i]);
-	if (stats.last_seen_ns)
+	if (stats.last_seen_ns || stats.wrong_iif)
 		rows_clear(p, p->skel->maps.rule_stats, rule);
 }
