@@ -232,7 +232,8 @@ telling() {
 		(.explanation[0] | startswith("Ready")) and (.rule | .name == "tv" and
 		.packets_matched == 0 and .bytes_matched == 0 and .packets_per_second == 0 and
 		.bits_per_second == 0 and .last_seen_ms == -1 and
-		.drops == {ttl: 0, loop: 0, no_worker: 0, checksum: 0, unfit: 0} and (.outputs[0] |
+		.drops == {ttl: 0, loop: 0, no_worker: 0, checksum: 0, unfit: 0,
+			pruned: 0, wrong_iif: 0} and (.outputs[0] |
 			.due == 0 and .sent == 0 and .bytes == 0 and
 			.drops.full == 0 and .device_counts_drops == false))'
 	fine ShowRule "rule_id: 'all'" '.explanation[0] | startswith("Not forwarding: ")'

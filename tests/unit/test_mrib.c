@@ -406,6 +406,7 @@ static void a_route_becomes_a_rule(void **state)
 	assert_true(ip4_equal(r.rule.group, S.group) && ip4_equal(r.rule.source, S.source));
 	assert_int_equal(r.rule.port, 0);
 	assert_int_equal(r.rule.protocol, IPPROTO_UDP);
+	assert_int_equal(r.rule.kind, RULE_ROUTE);
 	assert_false(r.rule.accept_ttl1);
 	assert_int_equal(r.rule.n_outputs, 2);
 	assert_ptr_equal(r.rule.outputs, r.outputs);
@@ -448,6 +449,7 @@ static void what_must_not_be_forwarded_has_a_rule_that_drops(void **state)
 	assert_int_equal(r.rule.n_outputs, 1);
 	assert_true(mrib_rule(mrib, S, MRIB_RULE_GUARD, &r));
 	assert_string_equal(r.rule.interface, "p0");
+	assert_int_equal(r.rule.kind, RULE_GUARD);
 	assert_true(ip4_equal(r.rule.source, S.source));
 	assert_int_equal(r.rule.n_outputs, 0);
 	input(S, 0, MRIB_PIM); /* both trees come in there: one rule is enough */

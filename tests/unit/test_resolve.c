@@ -224,6 +224,27 @@ static void a_missing_output_does_not_stop_the_others(void **state)
 	assert_string_equal(s.to.reason, "no output can be used: later0 does not exist yet");
 }
 
+/* It drops: else its source would be forwarded as the group is. */
+static void a_route_is_active_without_outputs(void **state)
+{
+	struct sample s;
+
+	sample_init(&s);
+	s.r.kind = RULE_ROUTE;
+	strcpy(s.o[0].interface, "later0");
+	resolve(&s);
+	assert_int_equal(s.to.state, RESOLVE_ACTIVE);
+	assert_int_equal(s.out[0].state, RESOLVE_UNRESOLVED);
+	s.r.n_outputs = 0;
+	resolve(&s);
+	assert_int_equal(s.to.state, RESOLVE_ACTIVE);
+	assert_string_equal(s.to.reason, "");
+	strcpy(s.r.interface, "later1");
+	resolve(&s);
+	assert_int_equal(s.to.state, RESOLVE_UNRESOLVED);
+	assert_string_equal(s.to.reason, "later1 does not exist yet");
+}
+
 static void a_group_needs_an_address_to_send_from(void **state)
 {
 	struct sample s;
@@ -401,6 +422,7 @@ int main(void)
 		cmocka_unit_test(an_input_without_ethernet_has_failed),
 		cmocka_unit_test(an_input_that_is_down_is_active_and_says_so),
 		cmocka_unit_test(a_missing_output_does_not_stop_the_others),
+		cmocka_unit_test(a_route_is_active_without_outputs),
 		cmocka_unit_test(a_group_needs_an_address_to_send_from),
 		cmocka_unit_test(an_output_that_is_down_is_active_and_says_so),
 		cmocka_unit_test(the_kind_follows_from_target_and_policies),

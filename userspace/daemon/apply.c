@@ -119,6 +119,7 @@ int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d)
 		.max_frame = (uint16_t)(live->is_replicable ? live->now.mtu + ETH_HLEN : 0),
 		.datapath = (uint8_t)live->datapath,
 		.accept_ttl1 = live->rule->accept_ttl1,
+		.flags = live->rule->kind == RULE_GUARD ? MCR_RULE_GUARD : 0,
 		.outputs = live->now.n_outputs,
 	};
 
@@ -196,7 +197,8 @@ static int program(struct relay *r, struct live_rule *live, const struct resolve
 	if (err)
 		return err;
 	program_sockets(r, live);
-	port_join(r, live);
+	if (live->datapath != MCR_DP_DROP)
+		port_join(r, live);
 	live->next_key = *bucket;
 	*bucket = live;
 	live->is_programmed = true;
@@ -218,6 +220,8 @@ static int reprogram(struct relay *r, struct live_rule *live, const struct resol
 	resolution_copy(&live->now, next);
 	program_sockets(r, live);
 	err = datapath_renew(r, live, d);
+	if (live->datapath != MCR_DP_DROP)
+		port_join(r, live);
 	workers_rule(r, live, false);
 	unprogram_sockets(r, live, before);
 	return err;

@@ -26,6 +26,7 @@ const char *datapath_name(enum mcr_datapath dp)
 		[MCR_DP_AFXDP] = "afxdp",
 		[MCR_DP_AFPACKET] = "afpacket",
 		[MCR_DP_XDP] = "xdp",
+		[MCR_DP_DROP] = "drop",
 	};
 
 	return names[dp] ? names[dp] : "none";
@@ -166,11 +167,45 @@ static void say_replicated(struct live_rule *live)
 						     : "the shortest way, until there is more");
 }
 
+/* Nothing of a route can be sent: what it matches ends at the classifier. */
+static bool is_to_drop(const struct live_rule *live)
+{
+	if (live->rule->kind == RULE_RELAY)
+		return false;
+	for (unsigned i = 0; i < live->now.n_outputs; i++)
+		if (live->now.outputs[i].state == RESOLVE_ACTIVE)
+			return false;
+	return true;
+}
+
+static void drop_take(struct relay *r, struct live_rule *live)
+{
+	if (!live->is_dropping)
+		port_use(r, live->port, MCR_DP_DROP);
+	live->is_dropping = true;
+	port_has_xdp(r, live->port, false);
+	snprintf(live->datapath_reason, RESOLVE_REASON, "%s",
+		 live->rule->kind == RULE_GUARD ? "the flow has its route on another interface"
+						: "there is no output");
+}
+
+static void drop_give(struct relay *r, struct live_rule *live)
+{
+	if (live->is_dropping)
+		port_unuse(r, live->port, MCR_DP_DROP);
+	live->is_dropping = false;
+}
+
 int datapath_take(struct relay *r, struct live_rule *live, struct diag *d)
 {
 	int err;
 
 	live->worker_ticks = 0;
+	if (is_to_drop(live)) {
+		drop_take(r, live);
+		live->datapath = MCR_DP_DROP;
+		return 0;
+	}
 	if (!is_replication_possible(r, live)) {
 		live->datapath = worker_choice(r, live);
 		worker_use(r, live, live->datapath);
@@ -188,6 +223,7 @@ void datapath_give(struct relay *r, struct live_rule *live)
 {
 	replication_give(r, live);
 	worker_unuse(r, live);
+	drop_give(r, live);
 	live->worker_kind = live->datapath = 0;
 }
 
@@ -206,6 +242,13 @@ int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d)
 	bool is_possible = is_replication_possible(r, live);
 	int err = 0;
 
+	if (is_to_drop(live)) {
+		drop_take(r, live);
+		err = move(r, live, MCR_DP_DROP, d);
+		replication_give(r, live);
+		worker_unuse(r, live);
+		return err;
+	}
 	if (is_possible) {
 		bool stays = live->datapath == MCR_DP_AFXDP && live->rule->datapath == RULE_DP_AUTO;
 
@@ -216,12 +259,14 @@ int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d)
 			worker_unuse(r, live);
 			say_replicated(live);
 		}
+		drop_give(r, live);
 		return err;
 	}
 	worker_use(r, live, worker_choice(r, live));
 	workers_rule(r, live, false);
 	err = move(r, live, live->worker_kind, d);
 	replication_give(r, live);
+	drop_give(r, live);
 	return err;
 }
 

@@ -183,7 +183,7 @@ void port_use(struct relay *r, struct port *p, enum mcr_datapath kind)
 {
 	port_bind(r, p);
 	p->users[kind]++;
-	if (kind != MCR_DP_XDP)
+	if (kind == MCR_DP_AFXDP || kind == MCR_DP_AFPACKET)
 		workers_ensure(r, p, kind);
 }
 
@@ -191,7 +191,7 @@ void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind)
 {
 	if (--p->users[kind])
 		return;
-	if (!p->users[MCR_DP_AFXDP] && !p->users[MCR_DP_XDP])
+	if (!p->users[MCR_DP_AFXDP] && !p->users[MCR_DP_XDP] && !p->users[MCR_DP_DROP])
 		port_detach(r, p);
 	p->idle_since = loop_clock();
 }

@@ -86,13 +86,12 @@ int router_mroute_open(struct router *rt)
 
 /* --- to the data path ------------------------------------------------------------------------- */
 
-static void put_in_force(struct router *rt, struct sg sg)
+static void rule_put_in_force(struct router *rt, struct sg sg, enum mrib_rule_kind kind)
 {
 	struct diag d = { 0 };
 	struct mrib_rule r;
 
-	/* one without outputs would only hide others of its group */
-	if (!mrib_rule(rt->mrib, sg, MRIB_RULE_MAIN, &r) || !r.rule.n_outputs) {
+	if (!mrib_rule(rt->mrib, sg, kind, &r)) {
 		relay_unroute(rt->relay, r.rule.id);
 		return;
 	}
@@ -101,6 +100,12 @@ static void put_in_force(struct router *rt, struct sg sg)
 		rt->retry = mtime_add(loop_now(rt->relay->loop), mtime_ms(RETRY_MS));
 		log_limited(LOG_L_ERR, LOG_F_rules, "%s: %s", r.rule.id, d.what);
 	}
+}
+
+static void put_in_force(struct router *rt, struct sg sg)
+{
+	rule_put_in_force(rt, sg, MRIB_RULE_MAIN);
+	rule_put_in_force(rt, sg, MRIB_RULE_GUARD);
 }
 
 void router_mroute_close(struct router *rt)

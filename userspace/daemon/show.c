@@ -129,6 +129,8 @@ static void show_rule_counters(const struct relay *r, cJSON *o, const struct liv
 	add_number(drops, "no_worker", stats->no_worker);
 	add_number(drops, "checksum", stats->checksum);
 	add_number(drops, "unfit", stats->unfit);
+	add_number(drops, "pruned", stats->pruned);
+	add_number(drops, "wrong_iif", stats->wrong_iif);
 }
 
 cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counters)
@@ -394,6 +396,9 @@ static void explain_state(cJSON *list, const struct relay *r, const struct live_
 	account_rule(r, live, &sum);
 	if (!live->is_programmed)
 		explain_line(list, "Not forwarding: %s.", live->now.reason);
+	else if (live->datapath == MCR_DP_DROP)
+		explain_line(list, "Dropping, as it shall: %llu frames so far.",
+			     (unsigned long long)(stats.pruned + stats.wrong_iif));
 	else if (sum.packets)
 		explain_line(list, "Forwarding: %llu datagrams matched, the last %lld ms ago.",
 			     (unsigned long long)sum.packets, (long long)last_seen_ms(&stats));

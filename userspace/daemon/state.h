@@ -116,6 +116,7 @@ struct live_rule {
 	enum mcr_datapath datapath;    /* in force: what the maps say */
 	enum mcr_datapath worker_kind; /* workers that know the rule, 0 = none */
 	bool uses_worker;	       /* they are there for it */
+	bool is_dropping;	       /* the classifier is there for it, to drop what it matches */
 	bool is_replicable;	       /* has a set and rewrites: may run on xdp at any time */
 	char datapath_reason[RESOLVE_REASON];
 	char replicable_reason[RESOLVE_REASON]; /* why not */

@@ -73,6 +73,7 @@ bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, str
 	out->rule.group = sg.group;
 	out->rule.source = sg.source;
 	out->rule.protocol = IPPROTO_UDP;
+	out->rule.kind = kind == MRIB_RULE_GUARD ? RULE_GUARD : RULE_ROUTE;
 	out->rule.outputs = out->outputs;
 	memcpy(out->rule.interface, input->name, sizeof(out->rule.interface));
 	if (kind == MRIB_RULE_MAIN && mrib_may_pass(m, input_for(m, sg, kind), sg.group))

@@ -155,7 +155,7 @@ void resolve_rule(const struct rule *rule, uint8_t multicast_ttl, port_find_fn f
 		usable += out->outputs[i].state == RESOLVE_ACTIVE;
 	}
 	resolve_input(rule, find, arg, out);
-	if (out->state == RESOLVE_ACTIVE && !usable) {
+	if (out->state == RESOLVE_ACTIVE && !usable && rule->kind == RULE_RELAY) {
 		out->state = RESOLVE_UNRESOLVED;
 		snprintf(out->reason, sizeof(out->reason), "no output can be used: %.90s",
 			 out->outputs[0].reason);

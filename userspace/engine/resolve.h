@@ -46,7 +46,10 @@ struct resolved_rule {
 	struct resolved_output *outputs; /* room for the rule's outputs, by the caller */
 };
 
-/* `multicast_ttl` is what TTL_DEFAULT means for a group; for a unicast output it means 64. */
+/*
+ * A route whose outputs cannot be used is active all the same: it drops.
+ * `multicast_ttl` is what TTL_DEFAULT means for a group; for a unicast output it means 64.
+ */
 void resolve_rule(const struct rule *rule, uint8_t multicast_ttl, port_find_fn find,
 		  const void *arg, struct resolved_rule *out);
 

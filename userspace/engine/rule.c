@@ -407,7 +407,7 @@ static bool output_equal(const struct rule_output *a, const struct rule_output *
 bool rule_equal(const struct rule *a, const struct rule *b)
 {
 	if (!same_id(a, b) || strcmp(a->name, b->name) || !rule_same_match(a, b) ||
-	    a->datapath != b->datapath || a->accept_ttl1 != b->accept_ttl1 ||
+	    a->datapath != b->datapath || a->kind != b->kind || a->accept_ttl1 != b->accept_ttl1 ||
 	    a->n_outputs != b->n_outputs)
 		return false;
 	for (unsigned i = 0; i < a->n_outputs; i++)

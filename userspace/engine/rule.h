@@ -22,6 +22,12 @@
 enum rule_datapath { RULE_DP_AUTO, RULE_DP_XDP, RULE_DP_AFXDP, RULE_DP_AFPACKET, RULE_DP__COUNT };
 
 enum ttl_policy { TTL_DEFAULT, TTL_FIXED, TTL_DECREMENT };
+/* What a rule is for. A route is a rule without ports that the multicast routing table has made. */
+enum rule_kind {
+	RULE_RELAY, /* somebody has configured it */
+	RULE_ROUTE, /* while nothing can be sent, it drops */
+	RULE_GUARD, /* has no outputs: what it matches has its route on another interface */
+};
 enum source_policy { SOURCE_INTERFACE, SOURCE_PRESERVE, SOURCE_LITERAL };
 
 /* Where one copy goes. An empty interface means: unicast, by the kernel's routes. */
@@ -43,6 +49,7 @@ struct rule {
 	uint16_t port;             /* 0 = any */
 	uint8_t protocol;          /* IPPROTO_UDP or IPPROTO_ESP */
 	uint8_t datapath;          /* enum rule_datapath, as asked for */
+	uint8_t kind;              /* enum rule_kind */
 	bool accept_ttl1;
 	uint16_t n_outputs;
 	struct rule_output *outputs; /* owned by the ruleset */
