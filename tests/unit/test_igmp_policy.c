@@ -147,10 +147,11 @@ static void own_joins_are_joined_and_forwarded(void **state)
 	assert_true(lab_has(&l, true, 0, S1, SSM, WANT_INCLUDE));
 	assert_true(lab_wants(&l, 0, ANY, G) && lab_wants(&l, 0, S1, SSM));
 	link_is(false);
-	assert_false(lab_wants(&l, 0, ANY, G));
-	assert_true(lab_has(&l, true, 0, ANY, G, WANT_INCLUDE));
+	assert_int_equal(l.n_members, 0); /* it may be another interface that comes back */
 	link_is(true);
 	assert_true(lab_wants(&l, 0, ANY, G) && lab_wants(&l, 0, S1, SSM));
+	assert_true(lab_has(&l, true, 0, ANY, G, WANT_INCLUDE));
+	assert_true(lab_has(&l, true, 0, S1, SSM, WANT_INCLUDE));
 	set_static(ANY, G, IGMP_STATIC);
 	assert_false(lab_has(&l, true, 0, ANY, G, WANT_INCLUDE));
 	set_static(ANY, G, 0);

@@ -266,6 +266,7 @@ void igmp_link(struct igmp *e, struct mtime now, uint32_t port, const struct igm
 	if (is_same)
 		return;
 	set_active(e, p);
+	each_group(e, p, igmp_touch);
 	igmp_role_start(e, p, now, out);
 	tell(e, now, out);
 }

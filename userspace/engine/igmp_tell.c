@@ -28,9 +28,17 @@ static bool wants_any(const struct igmp_port *p, const struct igmp_group *g)
 	return p->is_active && (g->is_exclude || g->how);
 }
 
+/* An interface that comes back may be another one: then it is joined there anew. */
+static uint8_t joined_as(const struct igmp_port *p, uint8_t how)
+{
+	bool is_host = p->cfg.mode != IGMP_OFF && p->link.is_up;
+
+	return how & IGMP_JOINED && is_host ? TOLD_JOINED : 0;
+}
+
 static uint8_t told_of_any(const struct igmp_port *p, const struct igmp_group *g)
 {
-	uint8_t told = g->how & IGMP_JOINED ? TOLD_JOINED : 0;
+	uint8_t told = joined_as(p, g->how);
 
 	if (wants_any(p, g))
 		told |= TOLD_MEMBER | wanted_as(p, TOLD_WANT, TOLD_MERGED);
@@ -42,7 +50,7 @@ static uint8_t told_of_source(const struct igmp_port *p, const struct igmp_group
 			      const struct igmp_source *s, struct mtime now)
 {
 	bool is_wanted = !s->is_gone && (igmp_is_running(s, now) || s->how);
-	uint8_t told = s->how & IGMP_JOINED ? TOLD_JOINED : 0;
+	uint8_t told = joined_as(p, s->how);
 
 	if (!p->is_active)
 		return told;
