@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -84,18 +85,20 @@ static unsigned igmp_groups(const char *name)
 	return n;
 }
 
-/* Sources that the kernel includes for a group on an interface. */
-static unsigned mcfilter_sources(const char *name, struct ip4 g)
+/* Sources of a group on an interface that somebody includes, or that are only excluded. */
+static unsigned mcfilter_sources(const char *name, struct ip4 g, bool only_excluded)
 {
-	unsigned n = 0, included;
+	unsigned n = 0, included, excluded;
 	char line[256], device[32], mca[32], want[32];
 	FILE *f = fopen("/proc/net/mcfilter", "re");
 
 	assert_non_null(f);
 	snprintf(want, sizeof(want), "0x%08x", ntohl(g.net));
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "%*d %31s %31s %*s %u", device, mca, &included) == 3 &&
-		    !strcmp(device, name) && !strcasecmp(mca, want) && included)
+		if (sscanf(line, "%*d %31s %31s %*s %u %u", device, mca, &included, &excluded) ==
+			    4 &&
+		    !strcmp(device, name) && !strcasecmp(mca, want) &&
+		    (only_excluded ? excluded && !included : included))
 			n++;
 	fclose(f);
 	return n;
@@ -151,18 +154,41 @@ static void source_specific_joins_filter_and_do_not_disturb_others(void **state)
 	for (unsigned i = 0; i < 25; i++)
 		assert_int_equal(membership_join(m, a, group(7), source(i)), 0);
 	assert_int_equal(igmp_groups("mcrta"), 2);
-	assert_int_equal(mcfilter_sources("mcrta", group(7)), 25);
-	assert_int_equal(mcfilter_sources("mcrta", group(8)), 0);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), false), 25);
+	assert_int_equal(mcfilter_sources("mcrta", group(8), false), 0);
 	for (unsigned i = 0; i < 24; i++)
 		membership_leave(m, a, group(7), source(i));
-	assert_int_equal(mcfilter_sources("mcrta", group(7)), 1);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), false), 1);
 	/* Any source beside a specific one, for the same group: two sockets, both count. */
 	assert_int_equal(membership_join(m, a, group(7), any), 0);
 	assert_int_equal(igmp_groups("mcrta"), 2);
 	membership_leave(m, a, group(7), any);
-	assert_int_equal(mcfilter_sources("mcrta", group(7)), 1);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), false), 1);
 	membership_leave(m, a, group(7), source(24));
 	assert_int_equal(igmp_groups("mcrta"), 1);
+}
+
+static void sources_are_blocked_until_they_are_not_or_another_join_wants_them(void **state)
+{
+	skip_unless_netns();
+	assert_int_equal(membership_block(m, a, group(7), source(1)), -ENOENT);
+	assert_int_equal(membership_join(m, a, group(7), any), 0);
+	assert_int_equal(membership_block(m, b, group(7), source(1)), -ENOENT);
+	assert_int_equal(membership_block(m, a, group(7), source(1)), 0);
+	assert_int_equal(membership_block(m, a, group(7), source(2)), 0);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), true), 2);
+	assert_int_equal(membership_join(m, a, group(7), source(2)), 0);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), true), 1);
+	membership_unblock(m, a, group(7), source(1));
+	assert_int_equal(mcfilter_sources("mcrta", group(7), true), 0);
+	membership_leave(m, a, group(7), source(2));
+	assert_int_equal(mcfilter_sources("mcrta", group(7), true), 1);
+	for (unsigned i = 10; i < 19; i++) /* igmp_max_msf is 10 */
+		assert_int_equal(membership_block(m, a, group(7), source(i)), 0);
+	assert_int_equal(membership_block(m, a, group(7), source(20)), -ENOBUFS);
+	membership_leave(m, a, group(7), any); /* and with it all of these */
+	assert_int_equal(membership_join(m, a, group(7), any), 0);
+	assert_int_equal(mcfilter_sources("mcrta", group(7), true), 0);
 }
 
 static void two_hundred_source_specific_groups_work(void **state)
@@ -173,7 +199,7 @@ static void two_hundred_source_specific_groups_work(void **state)
 	assert_int_equal(membership_sockets(m), 11);
 	assert_int_equal(igmp_groups("mcrta"), 220);
 	for (unsigned i = 0; i < 220; i++)
-		assert_int_equal(mcfilter_sources("mcrta", group(i)), 1);
+		assert_int_equal(mcfilter_sources("mcrta", group(i), false), 1);
 	for (unsigned i = 0; i < 220; i++)
 		membership_leave(m, a, group(i), source(i));
 	assert_int_equal(igmp_groups("mcrta"), 0);
@@ -238,7 +264,7 @@ static void an_interface_that_comes_back_is_joined_anew(void **state)
 	assert_int_equal(membership_sockets(m), 2);
 	assert_int_equal(igmp_groups("mcrta"), 19);
 	for (unsigned i = 0; i < 19; i++)
-		assert_int_equal(mcfilter_sources("mcrta", group(i)), 1);
+		assert_int_equal(mcfilter_sources("mcrta", group(i), false), 1);
 }
 
 static double seconds_now(void)
@@ -276,6 +302,7 @@ int main(void)
 		T(joins_beyond_the_limit_of_a_socket_take_more_sockets),
 		T(a_join_is_left_when_the_last_reference_goes),
 		T(source_specific_joins_filter_and_do_not_disturb_others),
+		T(sources_are_blocked_until_they_are_not_or_another_join_wants_them),
 		T(two_hundred_source_specific_groups_work),
 		T(a_limit_lowered_later_is_met_with_more_sockets),
 		T(no_memberships_at_all_is_told),

@@ -321,6 +321,26 @@ void membership_leave(struct membership *m, uint32_t ifindex, struct ip4 group, 
 		join_remove(m, at);
 }
 
+/* Sets the filter of the any-source join of a group. */
+static int filter_change(struct membership *m, int option, uint32_t ifindex, struct ip4 group,
+			 struct ip4 source)
+{
+	const struct join *any = *join_find(m, ifindex, group, (struct ip4){ 0 });
+	const struct join blocked = { .ifindex = ifindex, .group = group, .source = source };
+
+	return any ? shard_source_option(any->shard, option, &blocked) : -ENOENT;
+}
+
+int membership_block(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source)
+{
+	return filter_change(m, MCAST_BLOCK_SOURCE, ifindex, group, source);
+}
+
+void membership_unblock(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source)
+{
+	filter_change(m, MCAST_UNBLOCK_SOURCE, ifindex, group, source);
+}
+
 void membership_forget(struct membership *m, uint32_t ifindex)
 {
 	for (size_t i = 0; i < m->n_buckets; i++) {

@@ -23,6 +23,15 @@ void membership_free(struct membership *m); /* leaves everything */
 int membership_join(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source);
 void membership_leave(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source);
 
+/*
+ * A source that the any-source join of this group is to do without, unless another join takes it;
+ * until it is left. 0, -ENOENT without such a join, or -errno (ENOBUFS beyond
+ * net.ipv4.igmp_max_msf sources).
+ */
+int membership_block(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source);
+void membership_unblock(struct membership *m, uint32_t ifindex, struct ip4 group,
+			struct ip4 source);
+
 /* The interface is gone: its joins with it. */
 void membership_forget(struct membership *m, uint32_t ifindex);
 
