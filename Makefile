@@ -143,6 +143,9 @@ worker.src += userspace/worker/worker.c
 
 config.src += userspace/daemon/config.c
 config.src += userspace/daemon/config_igmp.c
+config.src += userspace/daemon/config_igmp_read.c
+config.src += userspace/daemon/config_igmp_settings.c
+config.src += userspace/daemon/config_igmp_show.c
 config.src += userspace/daemon/config_read.c
 config.src += userspace/daemon/config_rule.c
 config.src += userspace/daemon/config_show.c
@@ -159,6 +162,7 @@ daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
 daemon.src += userspace/daemon/router.c
+daemon.src += userspace/daemon/router_host.c
 daemon.src += userspace/daemon/router_igmp.c
 daemon.src += userspace/daemon/router_mroute.c
 daemon.src += userspace/daemon/rows.c
@@ -295,9 +299,12 @@ unit.bytes := userspace/base/bytes.c
 unit.cksum := userspace/base/cksum.c
 unit.classify :=
 unit.client := userspace/ctl/client.c
-unit.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
+config_test.src := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
 	userspace/base/json5.c
+unit.config := $(config_test.src)
 unit_libs.config := -lcjson
+unit.config_igmp := $(config_test.src)
+unit_libs.config_igmp := -lcjson
 unit.ctlsock := userspace/edge/buffer.c userspace/edge/ctlsock.c userspace/edge/loop.c \
 	userspace/base/diag.c
 unit.datapath := userspace/engine/datapath.c
@@ -419,8 +426,7 @@ cost: $(B)/tests/sim/cost_igmp ## what a report costs, with 10,000 groups
 
 FUZZ_SECONDS ?= 30
 
-fuzz.config := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
-	userspace/base/json5.c
+fuzz.config := $(config_test.src)
 fuzz_libs.config := -lcjson
 fuzz.frame := userspace/worker/frame.c userspace/worker/header.c userspace/base/cksum.c
 fuzz.igmp := userspace/wire/igmp.c userspace/wire/ip.c userspace/base/bytes.c \

@@ -69,8 +69,8 @@ asking() {
 
 plain_questions=(CheckAccounting GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
 	GetStats GetStatus GetVersion ListRules ListWorkers Ping)
-not_for_all=(AddRule DisableTrace DumpLogs EnableTrace GetTrace LoadConfig RemoveRule
-	RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
+not_for_all=(AddRule DisableIgmpQuerier DisableTrace DumpLogs EnableIgmpQuerier EnableTrace GetTrace
+	LoadConfig RemoveRule RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
 
 questions() {
 	local command
@@ -276,6 +276,21 @@ counters() {
 	fine GetStats "" '.interfaces[1] | .up and .xdp_mode == "none" and (has("seen") | not)'
 }
 
+igmp() {
+	local changed='.changes == [{action: "change", setting: "igmp"}]'
+	refused EnableIgmpQuerier "" E_MISSING interface
+	refused EnableIgmpQuerier "interface: '0'" E_IF_NAME interface
+	refused DisableIgmpQuerier "interface: 'o1'" E_NOT_FOUND interface
+	fine EnableIgmpQuerier "interface: 'o1', dry_run: true" "$changed"
+	fine GetIgmpInterfaces "" '.interfaces == []'
+	fine EnableIgmpQuerier "interface: 'o1'" "$changed and .persisted"
+	fine EnableIgmpQuerier "interface: 'o1'" '.changes == []'
+	fine GetIgmpInterfaces "" '[.interfaces[].interface] == ["o1"]'
+	fine GetConfig "" '.config.igmp.querier_interfaces == ["o1"]'
+	fine DisableIgmpQuerier "interface: 'o1'" "$changed and .persisted"
+	fine GetIgmpInterfaces "" '.interfaces == []'
+}
+
 removing() {
 	refused RemoveRule "" E_MISSING rule_id
 	refused RemoveRule "rule_id: 5" E_TYPE rule_id
@@ -303,7 +318,7 @@ config() {
 }
 
 changes_are() {
-	echo "[.changes[] | .action + \" \" + .rule_id] == $1"
+	echo "[.changes[] | .action + \" \" + (.rule_id // .setting)] == $1"
 }
 
 checking() {
@@ -337,10 +352,11 @@ loading() {
 		E_EXISTS 'config.rules[0].input'
 	fine LoadConfig "config: {instance: 'relay'}" '.changes == [] and .persisted'
 	fine LoadConfig "$(config "worker_grace: 30," "id: 'seven',"), dry_run: true" \
-		"$(changes_are '["add seven"]')"
+		"$(changes_are '["add seven", "change worker_grace"]')"
 	fine GetConfig "" '.config.worker_grace == 60 and (.config.rules | length) == 2'
 	fine LoadConfig "$(config "worker_grace: 30, stats_interval: 0, pinning: {o3: [0]}," \
-		"id: 'seven',")" "$(changes_are '["add seven"]')"
+		"id: 'seven',")" "$(changes_are '["add seven", "change worker_grace",
+			"change stats_interval", "change pinning"]')"
 	fine GetConfig "" '.config | .multicast_ttl == 7 and .worker_grace == 30 and
 		.stats_interval == 0 and .pinning == {o3: [0]} and (.rules | length) == 3'
 	fine LoadConfig "$(config "" "id: 'seven', name: 'new',")" \
@@ -350,7 +366,7 @@ loading() {
 	fine GetConfig "" '.config | .multicast_ttl == 7 and .worker_grace == 30 and
 		.pinning == {o3: [0]} and (.rules | length) == 3'
 	fine LoadConfig "$(config "multicast_ttl: 9," "id: 'eight', name: 'new',"), replace: true" \
-		'[.changes[] | .action] == ["change", "remove", "remove"]'
+		'[.changes[] | select(.rule_id).action] == ["change", "remove", "remove"]'
 	fine GetConfig "" '.config == {multicast_ttl: 9, worker_grace: 60, stats_interval: 10,
 		rules: [{id: "eight", name: "new", input: {interface: "in0", group: "239.1.1.7"},
 			outputs: [{interface: "o2"}]}]}'
@@ -474,6 +490,7 @@ check "the worker is ready" wait_for 10 mcrd_is_ready relay
 gen src a --interface s0 --group 239.1.1.7 --port 5007 --count 9 --size 200
 check "nine datagrams arrive" wait_for 5 has_matched new 9
 asking records
+asking igmp
 asking removing
 asking readonly_socket -ro
 check_equal "the read-only socket takes 64 KiB" "$(too_large)" E_TOO_LARGE

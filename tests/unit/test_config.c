@@ -103,19 +103,22 @@ static void check_good_igmp(const struct config_igmp *igmp)
 	assert_string_equal(igmp->queriers[1], "o2");
 	assert_int_equal(igmp->n_sources, 1);
 	assert_string_equal(igmp->sources[0], "in0");
-	assert_int_equal(igmp->version, 2);
-	assert_int_equal(igmp->robustness, 3);
-	assert_int_equal(igmp->query_interval_s, 60);
-	assert_int_equal(igmp->query_response_ds, 25);
-	assert_int_equal(igmp->last_member_ds, 1);
-	assert_true(igmp->fast_leave);
-	assert_int_equal(igmp->max_groups, 100);
-	assert_int_equal(igmp->max_sources, 7);
+	assert_int_equal(igmp->settings.version, 2);
+	assert_int_equal(igmp->settings.robustness, 3);
+	assert_int_equal(igmp->settings.query_interval_s, 60);
+	assert_int_equal(igmp->settings.query_response_ds, 25);
+	assert_int_equal(igmp->settings.last_member_ds, 1);
+	assert_true(igmp->settings.fast_leave);
+	assert_int_equal(igmp->settings.max_groups, 100);
+	assert_int_equal(igmp->settings.max_sources, 7);
 	assert_int_equal(igmp->n_statics, 2);
 	assert_string_equal(igmp->statics[0].interface, "o1");
 	assert_int_equal(igmp->statics[0].sg.source.net, 0);
 	assert_true(ip4_equal(igmp->statics[1].sg.source, ip("198.18.0.1")));
 	assert_true(ip4_equal(igmp->statics[1].sg.group, ip("232.7.7.7")));
+	assert_int_equal(igmp->n_interfaces, 1);
+	assert_int_equal(igmp->interfaces[0].mode, IGMP_LISTEN);
+	assert_int_equal(igmp->interfaces[0].settings.n_access, 2);
 }
 
 static void check_good_outputs(const struct rule *r)
@@ -253,7 +256,7 @@ static void every_cut_of_a_good_one_is_refused(void **state)
 
 		assert_int_equal(read_exact(&cfg, text, cut, &d), -22);
 		assert_int_equal(d.code, E_PROTO);
-		assert_true(d.line >= 1 && d.line <= 29 && d.what[0]);
+		assert_true(d.line >= 1 && d.line <= 31 && d.what[0]);
 	}
 	free(text);
 }

@@ -115,3 +115,26 @@ enum ctl_exit cmd_igmp_interfaces(struct ctl *ctl, const struct ctl_args *args)
 	cJSON_Delete(reply);
 	return status;
 }
+
+static enum ctl_exit change(struct ctl *ctl, const struct ctl_args *args, const char *command)
+{
+	cJSON *request = ctl_request(ctl, command), *reply;
+	enum ctl_exit status;
+
+	cJSON_AddStringToObject(request, "interface", args->operand);
+	status = ctl_call(ctl, request, &reply);
+	if (status == CTL_OK)
+		status = ctl_finish_change(ctl, reply);
+	cJSON_Delete(reply);
+	return status;
+}
+
+enum ctl_exit cmd_igmp_enable(struct ctl *ctl, const struct ctl_args *args)
+{
+	return change(ctl, args, "EnableIgmpQuerier");
+}
+
+enum ctl_exit cmd_igmp_disable(struct ctl *ctl, const struct ctl_args *args)
+{
+	return change(ctl, args, "DisableIgmpQuerier");
+}

@@ -193,6 +193,8 @@ enum ctl_exit cmd_log_get(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_log_set(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_igmp_groups(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_igmp_interfaces(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_igmp_enable(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_igmp_disable(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_mroute(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_rpf(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_config_show(struct ctl *ctl, const struct ctl_args *args);

@@ -300,9 +300,13 @@ static void print_changes(const cJSON *changes, bool is_dry)
 	cJSON_ArrayForEach (change, changes) {
 		const char *name = json_text(change, "name"), *id = json_text(change, "rule_id");
 		const char *summary = json_text(change, "summary");
+		const char *action = change_word(json_text(change, "action"), is_dry);
 
-		printf("%s %s%s%s%s%s%s\n", change_word(json_text(change, "action"), is_dry), name,
-		       *name ? " (" : "", id, *name ? ")" : "", *summary ? ": " : "", summary);
+		if (json_member(change, "setting"))
+			printf("%s the setting %s\n", action, json_text(change, "setting"));
+		else
+			printf("%s %s%s%s%s%s%s\n", action, name, *name ? " (" : "", id,
+			       *name ? ")" : "", *summary ? ": " : "", summary);
 	}
 	if (cJSON_GetArraySize(changes) == 0)
 		puts(is_dry ? "nothing would change" : "nothing changed");

@@ -339,6 +339,17 @@ static void change_note(cJSON *changes, const char *action, const struct rule *r
 	cJSON_AddItemToArray(changes, c);
 }
 
+static void setting_note(cJSON *changes, const char *setting, bool is_changed)
+{
+	cJSON *c = changes && is_changed ? cJSON_CreateObject() : NULL;
+
+	if (!c)
+		return;
+	cJSON_AddStringToObject(c, "action", "change");
+	cJSON_AddStringToObject(c, "setting", setting);
+	cJSON_AddItemToArray(changes, c);
+}
+
 static void rule_free(const struct rule *rule)
 {
 	if (rule)
@@ -523,6 +534,16 @@ static bool pinning_equal(const struct config *a, const struct config *b)
 		memcmp(a->pinnings, b->pinnings, a->n_pinnings * sizeof(a->pinnings[0])) == 0);
 }
 
+static void settings_note(const struct config *a, const struct config *b, cJSON *changes)
+{
+	setting_note(changes, "multicast_ttl", a->multicast_ttl != b->multicast_ttl);
+	setting_note(changes, "worker_grace", a->worker_grace_s != b->worker_grace_s);
+	setting_note(changes, "stats_interval", a->stats_interval_s != b->stats_interval_s);
+	setting_note(changes, "control_group", strcmp(a->control_group, b->control_group) != 0);
+	setting_note(changes, "pinning", !pinning_equal(a, b));
+	setting_note(changes, "igmp", !config_igmp_equal(&a->igmp, &b->igmp));
+}
+
 /* Settings beside the rules. */
 static void settings_follow(struct relay *r, bool new_pinning)
 {
@@ -551,6 +572,7 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 	if (!err) {
 		transaction_find_removed(r, &t, next);
 		transaction_note(r, &t, changes);
+		settings_note(r->config, next, changes);
 	}
 	if (!err && !dry_run)
 		err = transaction_program(r, &t, next->multicast_ttl, d);

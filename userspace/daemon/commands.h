@@ -43,6 +43,8 @@ cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_
 /* commands_router.c */
 int cmd_igmp_groups(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_igmp_interfaces(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_enable_querier(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_disable_querier(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_mroute(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_query_rpf(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 

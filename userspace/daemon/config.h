@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "base/json5.h"
+#include "daemon/config_igmp.h"
 #include "engine/rule.h"
 
 #define CONFIG_PINNINGS_MAX 512
@@ -18,27 +19,6 @@ struct config_pinning {
 	char interface[IFNAME_LEN];
 	uint16_t n_cores;
 	uint16_t cores[CONFIG_CORES_MAX];
-};
-
-#define CONFIG_IGMP_INTERFACES_MAX 512
-#define CONFIG_IGMP_STATICS_MAX	   4096
-
-struct config_igmp_static {
-	char interface[IFNAME_LEN];
-	struct sg sg;
-};
-
-/* The router's side of IGMP. Without interfaces there is none. */
-struct config_igmp {
-	char (*queriers)[IFNAME_LEN];
-	char (*sources)[IFNAME_LEN]; /* where traffic may come in as well */
-	struct config_igmp_static *statics;
-	uint32_t n_queriers, n_sources, n_statics;
-	uint8_t version, robustness;
-	bool fast_leave;
-	uint32_t query_interval_s;
-	uint32_t query_response_ds, last_member_ds; /* tenths of a second */
-	uint32_t max_groups, max_sources;	    /* of an interface; of a group */
 };
 
 struct config {
@@ -99,11 +79,3 @@ void rule_free_outputs(struct rule *r);
 cJSON *config_show(const struct config *cfg);
 cJSON *config_show_rule(const struct rule *r); /* in the form of the file */
 bool config_equal(const struct config *a, const struct config *b);
-
-/* config_igmp.c: the same of IGMP alone. A copy is empty when there is no memory for it. */
-void config_igmp_init(struct config_igmp *igmp);
-int config_igmp_copy(struct config_igmp *to, const struct config_igmp *from);
-void config_igmp_fini(struct config_igmp *igmp);
-bool config_igmp_equal(const struct config_igmp *a, const struct config_igmp *b);
-/* Adds `igmp` to an object, unless all of it is as without it. False without memory. */
-bool config_igmp_show(cJSON *to, const struct config_igmp *igmp);

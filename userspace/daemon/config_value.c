@@ -274,6 +274,32 @@ int reader_ip4(struct reader *rd, const struct json5_node *v, struct ip4 *out)
 	return 0;
 }
 
+int reader_group(struct reader *rd, const struct json5_node *v, struct ip4 *out)
+{
+	char text[IP4_TEXT];
+	int err = reader_ip4(rd, v, out);
+
+	if (err)
+		return err;
+	if (!ip4_is_multicast(*out) || ip4_is_linklocal_group(*out))
+		return reader_refuse(rd, v, E_BAD_ADDR,
+				     "%s is not a group that is routed (224.0.1.0 to "
+				     "239.255.255.255)",
+				     ip4_format(*out, text));
+	return 0;
+}
+
+int reader_source(struct reader *rd, const struct json5_node *v, struct ip4 *out)
+{
+	char text[IP4_TEXT];
+	int err = reader_ip4(rd, v, out);
+
+	if (!err && !ip4_is_unicast(*out))
+		return reader_refuse(rd, v, E_BAD_ADDR, "%s is not the address of a source",
+				     ip4_format(*out, text));
+	return err;
+}
+
 int reader_prefix(struct reader *rd, const struct json5_node *v, struct ip4_prefix *out)
 {
 	char quoted[DIAG_QUOTE];

@@ -62,6 +62,10 @@ int reader_interface(struct reader *rd, const struct json5_node *v, char out[IFN
 /* A dotted quad that is not 0.0.0.0, which stands for "not given" in rules. */
 int reader_ip4(struct reader *rd, const struct json5_node *v, struct ip4 *out);
 
+/* A group that is routed (not 224.0.0.0/24), and the address of a source. */
+int reader_group(struct reader *rd, const struct json5_node *v, struct ip4 *out);
+int reader_source(struct reader *rd, const struct json5_node *v, struct ip4 *out);
+
 /* A prefix such as "239.0.0.0/8", or one address. */
 int reader_prefix(struct reader *rd, const struct json5_node *v, struct ip4_prefix *out);
 
@@ -74,5 +78,5 @@ void reader_locate(struct reader *rd, const struct json5_node *base, size_t skip
 /* Rules in the form of the file, `out` a struct rule (config_rule.c). */
 int config_read_rule(struct reader *rd, const struct json5_node *v, struct rule *out);
 
-/* The member `igmp`, `out` a struct config (config_igmp.c). */
+/* The member `igmp`, `out` a struct config (config_igmp_read.c). */
 int config_read_igmp(struct reader *rd, const struct json5_node *v, void *out);

@@ -127,9 +127,11 @@ static void do_action(struct router *rt, const struct action *a)
 	case ACT_UNWANT:
 		router_mroute_want(rt, a->port, &a->member, a->kind == ACT_WANT);
 		return;
-	case ACT_JOIN: /* of a proxy and of PIM, which are not there */
+	case ACT_JOIN:
 	case ACT_LEAVE:
-	case ACT_ROUTE:
+		router_host_join(rt, a->port, &a->member, a->kind == ACT_JOIN);
+		return;
+	case ACT_ROUTE: /* of PIM, which is not there */
 	case ACT_UNROUTE:
 	case ACT_FORWARD:
 		return;
@@ -193,24 +195,38 @@ static int router_open(struct relay *r)
 	return err;
 }
 
+static struct router_port *port_named(struct router *rt, const char *name)
+{
+	uint32_t port = router_port_get(rt, name);
+
+	if (port != ROUTER_NO_PORT)
+		return &rt->ports[port];
+	log_err(LOG_F_network, "%s: too many interfaces were routed on: restart", name);
+	return NULL;
+}
+
+static void port_has_igmp(struct router *rt, const char *name, bool has_igmp)
+{
+	struct router_port *p = port_named(rt, name);
+
+	if (p)
+		p->has_igmp = has_igmp;
+}
+
 /* Every interface that the configuration names has a port, and those of before have theirs. */
 static void ports_follow(struct router *rt, const struct config_igmp *next)
 {
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
 		rt->ports[i].has_igmp = rt->ports[i].has_sources = false;
-	for (uint32_t i = 0; i < next->n_queriers + next->n_sources; i++) {
-		bool is_querier = i < next->n_queriers;
-		const char *name =
-			is_querier ? next->queriers[i] : next->sources[i - next->n_queriers];
-		uint32_t port = router_port_get(rt, name);
+	for (uint32_t i = 0; i < next->n_queriers; i++)
+		port_has_igmp(rt, next->queriers[i], true);
+	for (uint32_t i = 0; i < next->n_interfaces; i++)
+		port_has_igmp(rt, next->interfaces[i].name, next->interfaces[i].mode != IGMP_OFF);
+	for (uint32_t i = 0; i < next->n_sources; i++) {
+		struct router_port *p = port_named(rt, next->sources[i]);
 
-		if (port == ROUTER_NO_PORT)
-			log_err(LOG_F_network, "%s: too many interfaces were routed on: restart",
-				name);
-		else if (is_querier)
-			rt->ports[port].has_igmp = true;
-		else
-			rt->ports[port].has_sources = true;
+		if (p)
+			p->has_sources = true;
 	}
 }
 
@@ -225,7 +241,7 @@ static void config_follow(struct router *rt, const struct config_igmp *next)
 
 void router_follow(struct relay *r)
 {
-	bool is_wanted = r->config->igmp.n_queriers;
+	bool is_wanted = config_igmp_is_on(&r->config->igmp);
 	int err = is_wanted && !r->router ? router_open(r) : 0;
 
 	if (err)

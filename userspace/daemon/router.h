@@ -4,6 +4,7 @@
  * for. It is there only while the configuration wants it.
  *   router.c       the table of ports, time, what engines ask for
  *   router_igmp.c  IGMP: its engine and its sockets
+ *   router_host.c  what this host joins itself
  *   router_mroute.c  the multicast routing table, and the rules that come of it
  *   show_router.c  what clients see of it
  * Each call of an engine is made with router_begin() and followed by router_end().
@@ -27,7 +28,7 @@ struct router_port {
 	struct router *router;
 	char name[IFNAME_LEN]; /* "" = from here on there are none */
 	uint32_t ifindex;      /* 0 = it is not there */
-	bool has_igmp;	       /* is one of querier_interfaces */
+	bool has_igmp;	       /* IGMP is on there */
 	bool has_sources;      /* is one of source_interfaces */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
@@ -39,6 +40,8 @@ struct router {
 	struct router_port ports[ROUTER_PORTS_MAX];
 	struct igmp *igmp;
 	void *igmp_memory;
+	struct membership *joins; /* of our own, apart from those of rules */
+	uint64_t join_failures;
 	struct config_igmp igmp_config; /* what the engine was told last */
 	struct mrib *mrib;
 	struct rpf *rpf;
@@ -64,6 +67,9 @@ int router_igmp_open(struct router *rt);
 void router_igmp_close(struct router *rt);
 void router_igmp_follow(struct router *rt, const struct config_igmp *next);
 void router_igmp_interface(struct router *rt, struct router_port *p, const struct netif *ni);
+
+/* router_host.c: this host's own memberships, which the kernel reports */
+void router_host_join(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
 
 /* router_mroute.c */
 int router_mroute_open(struct router *rt);

@@ -13,7 +13,10 @@ int router_igmp_open(struct router *rt)
 {
 	struct igmp_config cfg = igmp_config_default();
 	struct arena mem = { 0 };
+	int err = membership_new(&rt->joins);
 
+	if (err)
+		return err;
 	cfg.max_ports = ROUTER_PORTS_MAX;
 	if (getrandom(&cfg.seed, sizeof(cfg.seed), 0) != sizeof(cfg.seed))
 		return -EIO;
@@ -29,6 +32,7 @@ void router_igmp_close(struct router *rt)
 {
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
 		igmpsock_close(rt->ports[i].igmp);
+	membership_free(rt->joins);
 	config_igmp_fini(&rt->igmp_config);
 	free(rt->igmp_memory);
 }
@@ -74,6 +78,12 @@ static void socket_open(struct router *rt, struct router_port *p)
 			strerror(-p->igmp_error));
 }
 
+static void link_set(struct router *rt, struct router_port *p, const struct igmp_link *link)
+{
+	igmp_link(rt->igmp, loop_clock(), (uint32_t)(p - rt->ports), link, router_begin(rt));
+	router_end(rt);
+}
+
 /* The interface as it is; NULL when it is not there. */
 void router_igmp_interface(struct router *rt, struct router_port *p, const struct netif *ni)
 {
@@ -82,6 +92,8 @@ void router_igmp_interface(struct router *rt, struct router_port *p, const struc
 
 	if (p->ifindex != ifindex || !p->has_igmp)
 		socket_close(p);
+	if (p->ifindex != ifindex && p->ifindex) /* what was learned and joined went with it */
+		link_set(rt, p, &link);
 	p->ifindex = ifindex;
 	if (ni && p->has_igmp)
 		socket_open(rt, p);
@@ -92,8 +104,7 @@ void router_igmp_interface(struct router *rt, struct router_port *p, const struc
 			.prefix_len = ni->prefix_len,
 			.mtu = ni->mtu,
 		};
-	igmp_link(rt->igmp, loop_clock(), (uint32_t)(p - rt->ports), &link, router_begin(rt));
-	router_end(rt);
+	link_set(rt, p, &link);
 }
 
 /* --- the configuration ------------------------------------------------------------------------ */
@@ -103,51 +114,84 @@ static struct mtime tenths(uint32_t ds)
 	return mtime_ms((int64_t)ds * 100);
 }
 
+static struct igmp_port_config port_config(const struct config_igmp_settings *s,
+					   enum igmp_mode mode)
+{
+	struct igmp_port_config cfg = igmp_port_config_default();
+
+	cfg.mode = mode;
+	cfg.version = (uint8_t)s->version;
+	cfg.robustness = (uint8_t)s->robustness;
+	cfg.last_member_count = (uint8_t)s->last_member_count;
+	cfg.query_interval = mtime_ms((int64_t)s->query_interval_s * 1000);
+	cfg.query_response = tenths(s->query_response_ds);
+	cfg.last_member_interval = tenths(s->last_member_ds);
+	cfg.track_hosts = s->track_hosts;
+	cfg.fast_leave = s->fast_leave;
+	cfg.require_router_alert = s->require_router_alert;
+	cfg.no_router_alert = !s->send_router_alert;
+	cfg.require_local_hosts = s->require_local_hosts;
+	cfg.max_groups = s->max_groups;
+	cfg.max_sources = s->max_sources;
+	cfg.max_hosts = s->max_hosts;
+	cfg.rate_pps = s->max_rate;
+	cfg.rate_burst = 2 * s->max_rate;
+	cfg.n_access = s->n_access;
+	cfg.access = s->access;
+	return cfg;
+}
+
 static void port_follow(struct router *rt, uint32_t port, const struct config_igmp *next)
 {
 	struct router_port *p = &rt->ports[port];
-	struct igmp_port_config cfg = igmp_port_config_default();
+	enum igmp_mode mode;
+	const struct config_igmp_settings *s = config_igmp_of(next, p->name, &mode);
+	struct igmp_port_config cfg = port_config(s ? s : &next->settings, mode);
 
-	cfg.mode = p->has_igmp ? IGMP_QUERIER : IGMP_OFF;
-	cfg.version = next->version;
-	cfg.robustness = next->robustness;
-	cfg.query_interval = mtime_ms((int64_t)next->query_interval_s * 1000);
-	cfg.query_response = tenths(next->query_response_ds);
-	cfg.last_member_interval = tenths(next->last_member_ds);
-	cfg.fast_leave = next->fast_leave;
-	cfg.max_groups = next->max_groups;
-	cfg.max_sources = next->max_sources;
 	if (igmp_port_set(rt->igmp, loop_clock(), port, &cfg, router_begin(rt)))
 		log_err(LOG_F_network, "%s: IGMP cannot work with these settings", p->name);
 	router_end(rt);
 	router_igmp_interface(rt, p, netif_by_name(rt->relay->netifs, p->name));
 }
 
-static bool has_static(const struct config_igmp *igmp, const struct config_igmp_static *s)
+static const struct config_igmp_static *static_find(const struct config_igmp *igmp,
+						    const struct config_igmp_static *s)
 {
 	for (uint32_t i = 0; i < igmp->n_statics; i++)
 		if (strcmp(igmp->statics[i].interface, s->interface) == 0 &&
 		    sg_equal(igmp->statics[i].sg, s->sg))
-			return true;
-	return false;
+			return &igmp->statics[i];
+	return NULL;
 }
 
-/* Those of `list` that `other` does not have become `how`. */
-static void statics_set(struct router *rt, const struct config_igmp *list,
-			const struct config_igmp *other, unsigned how)
+static void static_set(struct router *rt, const struct config_igmp_static *s, unsigned how)
 {
-	for (uint32_t i = 0; i < list->n_statics; i++) {
-		const struct config_igmp_static *s = &list->statics[i];
-		int err;
+	int err = igmp_static_set(rt->igmp, loop_clock(), router_port_get(rt, s->interface), s->sg,
+				  how, router_begin(rt));
 
-		if (has_static(other, s))
-			continue;
-		err = igmp_static_set(rt->igmp, loop_clock(), router_port_get(rt, s->interface),
-				      s->sg, how, router_begin(rt));
-		router_end(rt);
-		if (err)
-			log_err(LOG_F_network, "%s: a static group is not in force: %s",
-				s->interface, strerror(-err));
+	router_end(rt);
+	if (err)
+		log_err(LOG_F_network, "%s: a static group is not in force: %s", s->interface,
+			strerror(-err));
+}
+
+static void statics_remove(struct router *rt, const struct config_igmp *next)
+{
+	const struct config_igmp *now = &rt->igmp_config;
+
+	for (uint32_t i = 0; i < now->n_statics; i++)
+		if (!static_find(next, &now->statics[i]))
+			static_set(rt, &now->statics[i], 0);
+}
+
+static void statics_add(struct router *rt, const struct config_igmp *next)
+{
+	for (uint32_t i = 0; i < next->n_statics; i++) {
+		const struct config_igmp_static *s = &next->statics[i];
+		const struct config_igmp_static *was = static_find(&rt->igmp_config, s);
+
+		if (!was || was->is_joined != s->is_joined)
+			static_set(rt, s, IGMP_STATIC | (s->is_joined ? IGMP_JOINED : 0));
 	}
 }
 
@@ -159,10 +203,10 @@ void router_igmp_follow(struct router *rt, const struct config_igmp *next)
 		log_err(LOG_F_network, "no memory for the configuration of IGMP");
 		return;
 	}
-	statics_set(rt, &rt->igmp_config, next, 0);
+	statics_remove(rt, &copy);
 	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
-		port_follow(rt, i, next);
-	statics_set(rt, next, &rt->igmp_config, IGMP_STATIC);
+		port_follow(rt, i, &copy); /* whose access lists the engine keeps */
+	statics_add(rt, &copy);
 	config_igmp_fini(&rt->igmp_config);
 	rt->igmp_config = copy;
 }

@@ -13,7 +13,7 @@
 
 #define COOL_MS 500
 
-static int pool_init(struct row_pool *pool, uint32_t cap)
+static int row_pool_init(struct row_pool *pool, uint32_t cap)
 {
 	pool->free = malloc(cap * sizeof(*pool->free));
 	if (!pool->free)
@@ -22,7 +22,7 @@ static int pool_init(struct row_pool *pool, uint32_t cap)
 	return 0;
 }
 
-static uint32_t pool_take(struct row_pool *pool)
+static uint32_t row_pool_take(struct row_pool *pool)
 {
 	uint32_t row = pool->free[--pool->n_free];
 
@@ -31,19 +31,19 @@ static uint32_t pool_take(struct row_pool *pool)
 	return row;
 }
 
-static void pool_put(struct row_pool *pool, uint32_t row)
+static void row_pool_put(struct row_pool *pool, uint32_t row)
 {
 	assert(pool->n_free < pool->cap);
 	pool->free[pool->n_free++] = row;
 }
 
 /* All but the inherited ones are free, the lowest on top. */
-static void pool_fill(struct row_pool *pool, const struct plane *plane,
-		      bool (*is_inherited)(const struct plane *, uint32_t))
+static void row_pool_fill(struct row_pool *pool, const struct plane *plane,
+			  bool (*is_inherited)(const struct plane *, uint32_t))
 {
 	for (uint32_t row = pool->cap; row-- > 0;) {
 		if (!is_inherited(plane, row))
-			pool_put(pool, row);
+			row_pool_put(pool, row);
 		else if (pool->high <= row)
 			pool->high = row + 1;
 	}
@@ -51,16 +51,16 @@ static void pool_fill(struct row_pool *pool, const struct plane *plane,
 
 int rows_init(struct relay *r)
 {
-	int err = pool_init(&r->rule_rows, MCR_MAX_RULES);
+	int err = row_pool_init(&r->rule_rows, MCR_MAX_RULES);
 
 	if (!err)
-		err = pool_init(&r->output_rows, WORKER_OUTPUTS);
+		err = row_pool_init(&r->output_rows, WORKER_OUTPUTS);
 	r->rule_stats = calloc(MCR_MAX_RULES, sizeof(*r->rule_stats));
 	r->output_stats = calloc(WORKER_OUTPUTS, sizeof(*r->output_stats));
 	if (err || !r->rule_stats || !r->output_stats)
 		return -ENOMEM;
-	pool_fill(&r->rule_rows, r->plane, plane_row_is_inherited);
-	pool_fill(&r->output_rows, r->plane, plane_output_is_inherited);
+	row_pool_fill(&r->rule_rows, r->plane, plane_row_is_inherited);
+	row_pool_fill(&r->output_rows, r->plane, plane_output_is_inherited);
 	return 0;
 }
 
@@ -104,9 +104,9 @@ int rows_take(struct relay *r, struct live_rule *live, unsigned n_outputs, struc
 		live->sockets = NULL;
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
 	}
-	live->row = pool_take(&r->rule_rows);
+	live->row = row_pool_take(&r->rule_rows);
 	for (unsigned i = 0; i < n_outputs; i++)
-		live->output_rows[i] = pool_take(&r->output_rows);
+		live->output_rows[i] = row_pool_take(&r->output_rows);
 	return 0;
 }
 
@@ -215,9 +215,9 @@ void rows_tick(struct relay *r)
 			if (w->ledger)
 				fold_worker(c, w);
 		fold_kernel(r, c);
-		pool_put(&r->rule_rows, c->row);
+		row_pool_put(&r->rule_rows, c->row);
 		for (unsigned i = 0; i < c->n_outputs; i++)
-			pool_put(&r->output_rows, c->output_rows[i]);
+			row_pool_put(&r->output_rows, c->output_rows[i]);
 		*at = c->next;
 		cooling_free(c);
 	}

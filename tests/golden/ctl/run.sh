@@ -127,6 +127,8 @@ changes()
 	golden add-json add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1 \
 		--output json
 	golden add-dry --dry-run add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1
+	golden igmp-enable igmp enable o1
+	golden igmp-disable --dry-run igmp disable o1
 	golden remove-id remove --rule-id 1f2e3d4c5b6a7988
 	golden remove-name remove --name tv --dry-run
 	golden list-dry list --dry-run --output json
@@ -241,6 +243,7 @@ usage()
 	golden usage-format list --output xml
 	golden usage-timeout list --timeout 0
 	golden usage-both --instance x list
+	golden usage-igmp-enable igmp enable
 	golden usage-level log-level set --facility egress
 	golden usage-file config load --file missing.json5
 	golden usage-directory config load --file .
