@@ -156,6 +156,7 @@ daemon.src += userspace/daemon/accounting.c
 daemon.src += userspace/daemon/apply.c
 daemon.src += userspace/daemon/commands.c
 daemon.src += userspace/daemon/commands_config.c
+daemon.src += userspace/daemon/commands_list.c
 daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/main.c

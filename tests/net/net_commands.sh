@@ -450,6 +450,43 @@ readonly_socket() {
 	refused ShowRule "name: 'x'" E_NOT_FOUND name
 }
 
+# --- more rules than a reply holds ---------------------------------------------------------------
+
+pages() {
+	refused ListRules "" E_LIMIT limit
+	refused GetStats "" E_LIMIT limit
+	refused ListRules "limit: 0" E_RANGE limit
+	refused ListRules "after: 'r9'" E_NOT_FOUND after
+	refused ListRules "after: 9" E_TYPE after
+	fine ListRules "limit: 2" '[.rules[].rule_id] == ["r1000", "r1001"] and .more'
+	fine ListRules "limit: 2, after: 'r1998'" '[.rules[].rule_id] == ["r1999"] and (has("more") | not)'
+	fine ListRules "limit: 1000" '(.rules | length) == 769 and .more'
+	fine GetStats "limit: 1" '(.rules | length) == 1 and .more and has("workers") and has("interfaces")'
+	fine GetStats "limit: 3, after: 'r1000'" '[.rules[].rule_id] == ["r1001", "r1002", "r1003"] and
+		.more and (has("workers") | not)'
+	fine LoadConfig "config: {}, replace: true" '(.changes | length) == 1000'
+}
+
+# Rules with 64 outputs, of interfaces that are not there.
+many_outputs() {
+	awk 'BEGIN {
+		print "{ rules: ["
+		for (i = 1000; i < 2000; i++) {
+			printf "{ id: \"r%d\", input: { interface: \"gone0\", group: \"239.1.1.1\", " \
+				"port: %d }, outputs: [", i, i
+			for (o = 0; o < 64; o++)
+				printf "{ interface: \"none%d\" }, ", o
+			print "] },"
+		}
+		print "] }"
+	}'
+}
+
+listed_once() {
+	ctl relay --output json "$1" | jq -c '[.rules[].rule_id] == [range(1000; 2000) | "r\(.)"] and
+		(has("more") | not)'
+}
+
 too_large() {
 	head -c 70000 /dev/zero | tr '\0' ' ' | "$tmp/pipeline" "$tmp/relay-ro.sock" |
 		jq -r .error_code
@@ -496,5 +533,11 @@ asking readonly_socket -ro
 check_equal "the read-only socket takes 64 KiB" "$(too_large)" E_TOO_LARGE
 check_equal "every command was asked" "$(not_asked)" ""
 check_equal "the daemon's table was found" "$([ -s "$tmp/all" ] && echo yes)" yes
+many_outputs >"$tmp/many.json5"
+check "rules with 64,000 outputs" ctl relay config load --replace --file "$tmp/many.json5"
+for command in list stats; do
+	check_equal "mcrctl $command has each of them, from pages" "$(listed_once "$command")" true
+done
+asking pages
 stop_mcrd relay
 finish

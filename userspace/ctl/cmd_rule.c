@@ -148,7 +148,7 @@ enum ctl_exit cmd_list(struct ctl *ctl, const struct ctl_args *args)
 		{ "INPUT", false }, { "OUTPUTS", false },
 	};
 	cJSON *reply;
-	enum ctl_exit status = ctl_call(ctl, ctl_request(ctl, "ListRules"), &reply);
+	enum ctl_exit status = ctl_call_rules(ctl, "ListRules", &reply);
 	const cJSON *rules = json_member(reply, "rules"), *rule;
 	struct table *t;
 

@@ -200,7 +200,7 @@ static void stats_interfaces(const cJSON *interfaces)
 enum ctl_exit cmd_stats(struct ctl *ctl, const struct ctl_args *args)
 {
 	cJSON *reply;
-	enum ctl_exit status = ctl_call(ctl, ctl_request(ctl, "GetStats"), &reply);
+	enum ctl_exit status = ctl_call_rules(ctl, "GetStats", &reply);
 
 	if (status == CTL_OK && !ctl->wants_json) {
 		stats_rules(json_member(reply, "rules"));

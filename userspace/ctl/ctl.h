@@ -11,6 +11,7 @@
 #include "mcr/client.h"
 
 #define CTL_REQUEST_MAX	     (8u << 20) /* what the daemon takes, docs/control-protocol.md */
+#define CTL_PAGE	     500	/* rules asked for at a time where all are too many */
 #define CTL_PROTOCOL_VERSION 1		/* that requests are made for */
 
 /* Exit statuses. */
@@ -108,6 +109,8 @@ cJSON *ctl_request(const struct ctl *ctl, const char *command);
 enum ctl_exit ctl_exchange(struct ctl *ctl, cJSON *request, cJSON **reply);
 /* The same, but CTL_OK only for a reply that says ok. With --output json it has been printed. */
 enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply);
+/* The same for a list of rules: in pages, put together, when it is too long for one reply. */
+enum ctl_exit ctl_call_rules(struct ctl *ctl, const char *command, cJSON **reply);
 /*
  * The same with a rule added to the request that is `rule` by name or, failing that, by id: two
  * exchanges at most.

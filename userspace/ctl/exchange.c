@@ -244,6 +244,65 @@ enum ctl_exit ctl_call(struct ctl *ctl, cJSON *request, cJSON **reply)
 	return status == CTL_OK ? take_reply(ctl, reply) : status;
 }
 
+static cJSON *page_request(const struct ctl *ctl, const char *command)
+{
+	cJSON *request = ctl_request(ctl, command);
+
+	cJSON_AddNumberToObject(request, "limit", CTL_PAGE);
+	return request;
+}
+
+/* Appends the rules of the pages behind `first`, as long as there are more. */
+static enum ctl_exit pages_append(struct ctl *ctl, const char *command, cJSON *first)
+{
+	cJSON *rules = cJSON_GetObjectItemCaseSensitive(first, "rules"), *request, *page = NULL;
+	enum ctl_exit status = CTL_OK;
+	bool has_more = json_true(first, "more");
+
+	while (has_more && status == CTL_OK) {
+		const cJSON *last = cJSON_GetArrayItem(rules, cJSON_GetArraySize(rules) - 1);
+		cJSON *more;
+
+		request = page_request(ctl, command);
+		cJSON_AddStringToObject(request, "after", json_text(last, "rule_id"));
+		status = ctl_exchange(ctl, request, &page);
+		if (status == CTL_OK && !ctl_is_ok(page))
+			status = ctl_refused(page, NULL);
+		more = cJSON_GetObjectItemCaseSensitive(page, "rules");
+		has_more = json_true(page, "more") && cJSON_GetArraySize(more) > 0;
+		while (status == CTL_OK && cJSON_GetArraySize(more) > 0)
+			cJSON_AddItemToArray(rules, cJSON_DetachItemFromArray(more, 0));
+		cJSON_Delete(page);
+		page = NULL;
+	}
+	cJSON_DeleteItemFromObjectCaseSensitive(first, "more");
+	return status;
+}
+
+enum ctl_exit ctl_call_rules(struct ctl *ctl, const char *command, cJSON **reply)
+{
+	enum ctl_exit status = ctl_exchange(ctl, ctl_request(ctl, command), reply);
+	char *text;
+
+	if (status != CTL_OK || ctl_is_ok(*reply) || !ctl_is_error(*reply, "E_LIMIT"))
+		return status == CTL_OK ? take_reply(ctl, reply) : status;
+	cJSON_Delete(*reply);
+	status = ctl_exchange(ctl, page_request(ctl, command), reply);
+	if (status == CTL_OK && ctl_is_ok(*reply))
+		status = pages_append(ctl, command, *reply);
+	else if (status == CTL_OK)
+		status = ctl_refused(*reply, NULL);
+	text = status == CTL_OK && ctl->wants_json ? cJSON_PrintUnformatted(*reply) : NULL;
+	if (text)
+		puts(text);
+	cJSON_free(text);
+	if (status != CTL_OK) {
+		cJSON_Delete(*reply);
+		*reply = NULL;
+	}
+	return status;
+}
+
 enum ctl_exit ctl_call_rule(struct ctl *ctl, cJSON *request, const char *rule, cJSON **reply)
 {
 	cJSON *by_name = cJSON_Duplicate(request, true);

@@ -54,6 +54,24 @@ int param_bool(const struct request *q, const char *key, bool *out, struct diag 
 	return 0;
 }
 
+int param_number(const struct request *q, const char *key, int64_t preset, int64_t least,
+		 int64_t *out, struct diag *d)
+{
+	const struct json5_node *v = json5_get(q->doc, q->root, key);
+
+	*out = preset;
+	if (!v)
+		return 0;
+	if (v->type != JSON5_NUMBER)
+		return diag_set(d, -EINVAL, E_TYPE, key, "%s must be a number, not %s", key,
+				json5_type_name((enum json5_type)v->type));
+	if (!v->is_integer || v->integer < least || v->integer > UINT32_MAX)
+		return diag_set(d, -EINVAL, E_RANGE, key, "%s must be a whole number, %lld to %u",
+				key, (long long)least, UINT32_MAX);
+	*out = v->integer;
+	return 0;
+}
+
 /* --- changes -----------------------------------------------------------------------------------
  */
 
@@ -224,40 +242,6 @@ static int cmd_status(struct relay *r, const struct request *q, cJSON *reply, st
 	return 0;
 }
 
-static cJSON *rules_list(struct relay *r, bool with_counters)
-{
-	cJSON *list = cJSON_CreateArray();
-
-	for (size_t i = 0; i < r->config->rules.n; i++) {
-		const struct live_rule *live = relay_find(r, r->config->rules.rules[i].id);
-
-		cJSON_AddItemToArray(list, show_rule(r, live, with_counters));
-	}
-	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
-		if (live->origin != ORIGIN_STATIC)
-			cJSON_AddItemToArray(list, show_rule(r, live, with_counters));
-	return list;
-}
-
-static int cmd_list_rules(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	(void)q;
-	(void)d;
-	cJSON_AddItemToObject(reply, "rules", rules_list(r, false));
-	return 0;
-}
-
-static int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
-{
-	(void)q;
-	(void)d;
-	account_refresh(r);
-	cJSON_AddItemToObject(reply, "rules", rules_list(r, true));
-	cJSON_AddItemToObject(reply, "workers", show_workers(r, true));
-	cJSON_AddItemToObject(reply, "interfaces", show_interfaces(r));
-	return 0;
-}
-
 /* The rule that a request names by rule_id or name. */
 static int param_rule(struct relay *r, const struct request *q, struct live_rule **out,
 		      struct diag *d)
@@ -297,24 +281,6 @@ static int cmd_show_rule(struct relay *r, const struct request *q, cJSON *reply,
 
 /* --- looking back ------------------------------------------------------------------------------
  */
-
-static int param_number(const struct request *q, const char *key, int64_t preset, int64_t least,
-			int64_t *out, struct diag *d)
-{
-	const struct json5_node *v = json5_get(q->doc, q->root, key);
-
-	*out = preset;
-	if (!v)
-		return 0;
-	if (v->type != JSON5_NUMBER)
-		return diag_set(d, -EINVAL, E_TYPE, key, "%s must be a number, not %s", key,
-				json5_type_name((enum json5_type)v->type));
-	if (!v->is_integer || v->integer < least || v->integer > UINT32_MAX)
-		return diag_set(d, -EINVAL, E_RANGE, key, "%s must be a whole number, %lld to %u",
-				key, (long long)least, UINT32_MAX);
-	*out = v->integer;
-	return 0;
-}
 
 static int set_trace(struct relay *r, const struct request *q, int64_t every, struct diag *d)
 {
@@ -504,11 +470,11 @@ static const struct command commands[] = {
 	{ "GetIgmpInterfaces", cmd_igmp_interfaces, false, { "" } },
 	{ "GetLogLevels", cmd_get_levels, false, { "" } },
 	{ "GetMroute", cmd_mroute, false, { "" } },
-	{ "GetStats", cmd_stats, false, { "" } },
+	{ "GetStats", cmd_stats, false, { "after", "limit" } },
 	{ "GetStatus", cmd_status, false, { "" } },
 	{ "GetTrace", cmd_get_trace, true, { "rule_id", "name" } },
 	{ "GetVersion", cmd_version, false, { "" } },
-	{ "ListRules", cmd_list_rules, false, { "" } },
+	{ "ListRules", cmd_list_rules, false, { "after", "limit" } },
 	{ "ListWorkers", cmd_list_workers, false, { "" } },
 	{ "LoadConfig", cmd_load_config, true, { "config", "config_text", "replace" } },
 	{ "Ping", cmd_ping, false, { "" } },

@@ -30,6 +30,9 @@ struct request {
 int param_text(const struct request *q, const char *key, bool is_needed, const char **out,
 	       struct diag *d);
 int param_bool(const struct request *q, const char *key, bool *out, struct diag *d);
+/* `preset` when absent; from `least` to UINT32_MAX. */
+int param_number(const struct request *q, const char *key, int64_t preset, int64_t least,
+		 int64_t *out, struct diag *d);
 
 /* Commits `next`, which it takes over, and says so in the reply. */
 int commands_change(struct relay *r, const struct request *q, struct config *next, cJSON *reply,
@@ -39,6 +42,10 @@ int commands_check_ruleset(const struct config *cfg, struct diag *d);
 
 /* commands.c. The reply, NULL when there is no memory for it. */
 cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer);
+
+/* commands_list.c */
+int cmd_list_rules(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
 /* commands_router.c */
 int cmd_igmp_groups(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);

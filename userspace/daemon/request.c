@@ -68,6 +68,8 @@ static void parsed_free(struct parsed *p)
 	*p = (struct parsed){ .err = 0 };
 }
 
+#define REFUSAL(text) "{\"status\":\"error\",\"error_code\":\"E_LIMIT\",\"message\":\"" text "\"}"
+
 /* The reply as text, to be freed; NULL when there is no memory for it. */
 static char *reply_text(struct relay *r, struct parsed *p, const struct ctl_peer *peer)
 {
@@ -75,9 +77,12 @@ static char *reply_text(struct relay *r, struct parsed *p, const struct ctl_peer
 	char *text = reply ? cJSON_PrintUnformatted(reply) : NULL;
 
 	cJSON_Delete(reply);
-	return text ? text
-		    : strdup("{\"status\":\"error\",\"error_code\":\"E_LIMIT\","
-			     "\"message\":\"out of memory\"}");
+	if (!text)
+		return strdup(REFUSAL("out of memory"));
+	if (strlen(text) < ctlsock_defaults.backlog_bytes)
+		return text;
+	free(text);
+	return strdup(REFUSAL("the reply would exceed 16 MiB: ask for less of it"));
 }
 
 /* --- beside the loop ---------------------------------------------------------------------------

@@ -112,6 +112,16 @@ tables()
 	golden verbose -v ping
 }
 
+# A list that is too long for one reply.
+pages()
+{
+	with paged
+	golden paged-list list
+	with paged
+	golden paged-list-json --output json list
+	golden paged-refused stats
+}
+
 changes()
 {
 	with good
@@ -400,6 +410,7 @@ tables
 changes
 refusals
 hostile_replies
+pages
 usage
 sockets
 figures
