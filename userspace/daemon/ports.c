@@ -138,6 +138,7 @@ static void port_attach(struct relay *r, struct port *p)
 	err = plane_attach(r->plane, p->ifindex, p->name, &p->attached, &d);
 	if (err) {
 		p->is_refused = true;
+		p->is_held = err == -EBUSY;
 		if (!p->attached.note[0])
 			snprintf(p->attached.note, sizeof(p->attached.note), "%.150s", d.what);
 		log_warning(LOG_F_dataplane, "%s: XDP cannot be had, using afpacket: %s", p->name,
@@ -225,13 +226,25 @@ void port_interface(struct relay *r, struct port *p, const struct netif *ni, boo
 		return;
 	}
 	port_detach(r, p);
-	p->is_refused = false;
+	p->is_refused = p->is_held = false;
 	p->attached.note[0] = '\0';
 	if (p->ifindex && port_is_alone(r, p))
 		membership_forget(r->joins, p->ifindex);
 	workers_retire(r, p, MCR_DP_AFXDP);
 	workers_retire(r, p, MCR_DP_AFPACKET);
 	port_bind(r, p);
+}
+
+/* Somebody else's program stood in the way: is it gone? */
+static void port_retry(struct relay *r, struct port *p)
+{
+	enum plane_mode mode;
+
+	if (!p->is_held || plane_foreign(r->plane, p->name, p->ifindex, &mode))
+		return;
+	p->is_refused = p->is_held = false;
+	p->attached.note[0] = '\0';
+	relay_resolve_port(r, p);
 }
 
 void port_tick(struct relay *r, struct port *p, struct mtime now)
@@ -245,6 +258,7 @@ void port_tick(struct relay *r, struct port *p, struct mtime now)
 		port_detach(r, p);
 		relay_resolve_port(r, p);
 	}
+	port_retry(r, p);
 	for (enum mcr_datapath kind = MCR_DP_AFXDP; kind <= MCR_DP_AFPACKET; kind++)
 		if (!p->users[kind] && mtime_before(mtime_add(p->idle_since, grace), now))
 			workers_retire(r, p, kind);

@@ -88,6 +88,7 @@ struct port {
 	unsigned users[MCR_DP__COUNT]; /* rules that have the means of a datapath */
 	bool is_attached;
 	bool is_refused; /* XDP cannot be had: rules run on afpacket */
+	bool is_held;	 /* … because of somebody else's program */
 	struct plane_attached attached;
 	struct worker *workers;
 	struct mtime idle_since;

@@ -77,6 +77,9 @@ void plane_detach(struct plane *p, const char *name);
 /* False when the link has lost its interface or was forced off (the pin alone says nothing). */
 bool plane_is_attached(struct plane *p, const char *name, uint32_t ifindex);
 
+/* The id of a program of somebody else's that holds the hook now, and how it runs; 0 = none. */
+uint32_t plane_foreign(struct plane *p, const char *name, uint32_t ifindex, enum plane_mode *mode);
+
 /*
  * Rules. Entries with ifindex 0 (the flow is known somewhere) and the map of destinations follow
  * by themselves. Setting an existing key replaces its value atomically.

@@ -190,19 +190,28 @@ static int link_renew(struct plane *p, struct plane_link *link, uint32_t ifindex
 	return link_pin(p, link);
 }
 
-/* True when there is a program on the interface, with a sentence about it in `note`. */
-static bool hook_is_held(uint32_t ifindex, const char *name, char note[160])
+uint32_t plane_foreign(struct plane *p, const char *name, uint32_t ifindex, enum plane_mode *mode)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	*mode = PLANE_DETACHED;
+	if (plane_is_attached(p, name, ifindex) || bpf_xdp_query((int)ifindex, 0, &query))
+		return 0;
+	*mode = query.skb_prog_id && !query.drv_prog_id ? PLANE_GENERIC : PLANE_NATIVE;
+	if (query.drv_prog_id || query.skb_prog_id)
+		return query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
+	return query.hw_prog_id ? query.hw_prog_id : query.prog_id;
+}
+
+/* True when there is a program on the interface, with a sentence about it in `note`. */
+static bool hook_is_held(struct plane *p, uint32_t ifindex, const char *name, char note[160])
+{
 	struct bpf_prog_info info = { 0 };
 	uint32_t len = sizeof(info), id;
+	enum plane_mode mode;
 	int fd;
 
-	if (bpf_xdp_query((int)ifindex, 0, &query))
-		return false;
-	id = query.drv_prog_id ? query.drv_prog_id : query.skb_prog_id;
-	if (!id)
-		id = query.hw_prog_id ? query.hw_prog_id : query.prog_id;
+	id = plane_foreign(p, name, ifindex, &mode);
 	if (!id)
 		return false;
 	/* its name is for CAP_SYS_ADMIN only, which main has at the start and no longer */
@@ -248,7 +257,7 @@ static int link_create(struct plane *p, uint32_t ifindex, const char *name,
 	}
 	if (!if_indextoname(ifindex, present))
 		return diag_set(d, -ENODEV, E_IF_NOT_FOUND, "", "%s: the interface is gone", name);
-	if (hook_is_held(ifindex, name, info->note))
+	if (hook_is_held(p, ifindex, name, info->note))
 		return diag_set(d, -EBUSY, E_BUSY, "", "%s", info->note);
 	snprintf(info->note, sizeof(info->note), "no native mode: %s", why_not_native(fd));
 	fd = bpf_link_create(prog_fd, (int)ifindex, BPF_XDP, &generic);
