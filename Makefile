@@ -96,6 +96,7 @@ igmp.src += userspace/engine/igmp_timing.c
 engine.src += $(igmp.src)
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
+engine.src += userspace/engine/doctor.c
 engine.src += userspace/engine/mrib.c
 engine.src += userspace/engine/mrib_rule.c
 engine.src += userspace/engine/resolve.c
@@ -115,12 +116,14 @@ edge.src += userspace/edge/netif.c
 edge.src += userspace/edge/nexthop.c
 edge.src += userspace/edge/notify.c
 edge.src += userspace/edge/offload.c
+edge.src += userspace/edge/probe.c
 edge.src += userspace/edge/route.c
 edge.src += userspace/edge/routestore.c
 edge.src += userspace/edge/rtnl.c
 edge.src += userspace/edge/sandbox.c
 edge.src += userspace/edge/spawn.c
 edge.src += userspace/edge/statefile.c
+edge.src += userspace/edge/sysctl.c
 
 plane.src += userspace/plane/plane_inherit.c
 plane.src += userspace/plane/plane_link.c
@@ -159,6 +162,7 @@ daemon.src += userspace/daemon/commands_config.c
 daemon.src += userspace/daemon/commands_list.c
 daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
+daemon.src += userspace/daemon/doctor.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
@@ -206,6 +210,7 @@ mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $
 client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
 ctl.src += userspace/ctl/cmd_config.c
+ctl.src += userspace/ctl/cmd_doctor.c
 ctl.src += userspace/ctl/cmd_igmp.c
 ctl.src += userspace/ctl/cmd_look.c
 ctl.src += userspace/ctl/cmd_mroute.c
@@ -310,6 +315,7 @@ unit.ctlsock := userspace/edge/buffer.c userspace/edge/ctlsock.c userspace/edge/
 	userspace/base/diag.c
 unit.datapath := userspace/engine/datapath.c
 unit.diag := userspace/base/diag.c
+unit.doctor := userspace/engine/doctor.c
 unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/worker/frame.c \
 	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c
 unit_libs.egress := -luring
@@ -328,7 +334,7 @@ unit.json5 := userspace/base/json5.c userspace/base/diag.c
 unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
-unit.membership := userspace/edge/membership.c userspace/base/ip4.c
+unit.membership := userspace/edge/membership.c userspace/edge/sysctl.c userspace/base/ip4.c
 unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_explain.c userspace/engine/mrib_rule.c \
 	userspace/engine/rule.c userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c \
 	userspace/base/ip4.c

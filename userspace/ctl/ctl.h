@@ -184,6 +184,7 @@ enum ctl_exit cmd_show_rule(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_stats(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_workers(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_check(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_doctor(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_ping(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_version(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_add(struct ctl *ctl, const struct ctl_args *args);

@@ -76,6 +76,8 @@ static const struct ctl_verb verbs[] = {
 	  NULL },
 	{ "check", NULL, NULL, CTL_READS, cmd_check, "whether all packets are accounted for",
 	  NULL },
+	{ "doctor", NULL, NULL, CTL_READS, cmd_doctor,
+	  "what of the host's setup is in the way, and how to mend it", NULL },
 	{ "add", NULL, NULL, CTL_CHANGES, cmd_add, "add a rule", add_options },
 	{ "remove", NULL, NULL, CTL_CHANGES, cmd_remove, "remove a rule", remove_options },
 	{ "config show", NULL, NULL, CTL_READS, cmd_config_show, "the running configuration",

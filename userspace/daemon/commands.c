@@ -462,6 +462,7 @@ static const struct command commands[] = {
 	{ "CheckConfig", cmd_check_config, false, { "config", "config_text" } },
 	{ "DisableIgmpQuerier", cmd_disable_querier, true, { "interface" } },
 	{ "DisableTrace", cmd_disable_trace, true, { "rule_id", "name" } },
+	{ "Doctor", cmd_doctor, false, { "" } },
 	{ "DumpLogs", cmd_dump_logs, true, { "since" } },
 	{ "EnableIgmpQuerier", cmd_enable_querier, true, { "interface" } },
 	{ "EnableTrace", cmd_enable_trace, true, { "rule_id", "name", "every" } },

@@ -55,6 +55,9 @@ int cmd_disable_querier(struct relay *r, const struct request *q, cJSON *reply, 
 int cmd_mroute(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_query_rpf(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
+/* doctor.c */
+int cmd_doctor(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+
 /* commands_config.c */
 void commands_read_config(struct parsed *parsed);
 int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);

@@ -9,6 +9,7 @@
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
+ *   doctor.c     how the host is set up
  *   router.h     the multicast router, in files of its own
  *   show.c, show_trace.c, commands.c, commands_config.c  what clients see and say
  */

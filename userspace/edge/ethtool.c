@@ -52,11 +52,13 @@ static uint32_t features_count(const struct ethtool *e, const char *device)
 	return n <= FEATURES_MAX ? n : 0;
 }
 
-/* The names of the features are the kernel's and the same for all devices: any device will do. */
-static void gso_bit_find(struct ethtool *e, const char *device)
+/* Its place among the features, −1 = there is none of that name. The names are the kernel's and the
+ * same for all devices: any device will do. */
+static int feature_find(struct ethtool *e, const char *device, const char *name)
 {
 	uint32_t n = features_count(e, device);
 	struct ethtool_gstrings *names = calloc(1, sizeof(*names) + (size_t)n * ETH_GSTRING_LEN);
+	int at = -1;
 
 	if (!n || !names)
 		goto out;
@@ -66,30 +68,44 @@ static void gso_bit_find(struct ethtool *e, const char *device)
 	if (ethtool_ask(e, device, names))
 		goto out;
 	e->n_blocks = (n + 31) / 32;
-	for (uint32_t i = 0; i < n && e->gso_bit < 0; i++)
-		if (!strncmp((const char *)names->data + (size_t)i * ETH_GSTRING_LEN,
-			     "tx-udp-segmentation", ETH_GSTRING_LEN))
-			e->gso_bit = (int)i;
+	for (uint32_t i = 0; i < n && at < 0; i++)
+		if (!strncmp((const char *)names->data + (size_t)i * ETH_GSTRING_LEN, name,
+			     ETH_GSTRING_LEN))
+			at = (int)i;
 out:
 	free(names);
+	return at;
 }
 
-bool ethtool_has_udp_gso(struct ethtool *e, const char *device)
+static enum host_feature feature_read(const struct ethtool *e, const char *device, int bit)
 {
 	_Alignas(struct ethtool_gfeatures) char
 		room[sizeof(struct ethtool_gfeatures) +
 		     BLOCKS_MAX * sizeof(struct ethtool_get_features_block)] = { 0 };
 	struct ethtool_gfeatures *features = (struct ethtool_gfeatures *)room;
+	const struct ethtool_get_features_block *block = &features->features[bit / 32];
 
-	if (!e->n_blocks)
-		gso_bit_find(e, device);
-	if (e->gso_bit < 0)
-		return false;
 	features->cmd = ETHTOOL_GFEATURES;
 	features->size = e->n_blocks;
-	if (ethtool_ask(e, device, features))
-		return false;
-	return features->features[e->gso_bit / 32].active >> (e->gso_bit % 32) & 1;
+	if (bit < 0 || ethtool_ask(e, device, features))
+		return HOST_FEATURE_FIXED;
+	if (block->active >> (bit % 32) & 1)
+		return HOST_FEATURE_ON;
+	if ((block->available & ~block->never_changed) >> (bit % 32) & 1)
+		return HOST_FEATURE_OFF;
+	return HOST_FEATURE_FIXED;
+}
+
+bool ethtool_has_udp_gso(struct ethtool *e, const char *device)
+{
+	if (!e->n_blocks)
+		e->gso_bit = feature_find(e, device, "tx-udp-segmentation");
+	return feature_read(e, device, e->gso_bit) == HOST_FEATURE_ON;
+}
+
+enum host_feature ethtool_feature(struct ethtool *e, const char *device, const char *name)
+{
+	return feature_read(e, device, feature_find(e, device, name));
 }
 
 uint32_t ethtool_rx_queues(const struct ethtool *e, const char *device, uint32_t possible)

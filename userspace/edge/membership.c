@@ -6,13 +6,14 @@
 #include "edge/membership.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "edge/sysctl.h"
 
 #define SHARD_DEFAULT 20  /* the kernel's default of igmp_max_memberships */
 #define SHARD_MAX     512 /* the kernel searches a socket's list one by one */
@@ -45,15 +46,8 @@ struct membership {
 
 static size_t shard_size_read(void)
 {
-	int fd = open("/proc/sys/net/ipv4/igmp_max_memberships", O_RDONLY | O_CLOEXEC);
-	char text[32] = "";
-	long n = 0;
+	int64_t n = sysctl_number("/proc/sys/net/ipv4/igmp_max_memberships");
 
-	if (fd >= 0) {
-		if (read(fd, text, sizeof(text) - 1) > 0)
-			n = strtol(text, NULL, 10);
-		close(fd);
-	}
 	if (n <= 0)
 		return SHARD_DEFAULT;
 	return n > SHARD_MAX ? SHARD_MAX : (size_t)n;

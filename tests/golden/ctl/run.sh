@@ -106,6 +106,8 @@ tables()
 	golden igmp-interfaces-json --output json igmp interfaces
 	golden mroute mroute
 	golden mroute-json --output json mroute
+	golden doctor doctor
+	golden doctor-json --output json doctor
 	golden rpf rpf 198.19.0.9
 	golden rpf-json --output json rpf 198.19.0.9
 	golden json-before --output json list-workers
@@ -179,6 +181,7 @@ refusals()
 	golden refused-unknown stats
 	golden empty-list list
 	golden empty-workers workers
+	golden empty-doctor doctor
 	golden empty-igmp-groups igmp groups
 	golden empty-mroute mroute
 	golden refused-rpf rpf x
@@ -204,6 +207,7 @@ hostile_replies()
 	golden hostile-logs logs --follow
 	golden hostile-igmp-groups igmp groups
 	golden hostile-mroute mroute
+	golden hostile-doctor doctor
 	golden hostile-rpf rpf x
 	golden hostile-igmp-interfaces igmp interfaces
 	with broken
