@@ -510,6 +510,7 @@ test-helpers: $(helper.bin) $(B)/next/mcrd ## the programs that tests in namespa
 golden_tests := $(sort $(wildcard tests/golden/*/run.sh))
 net_tests := $(sort $(wildcard tests/net/*.sh))
 fault_tests := $(sort $(wildcard tests/fault/*.sh))
+interop_tests := $(sort $(wildcard tests/interop/*.sh))
 jobs = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 .PHONY: deps
@@ -527,12 +528,12 @@ test: ## run all tests (root)
 	$(Q)tools/deps build test
 	$(Q)$(MAKE) --no-print-directory $(jobs) test-programs
 	$(Q)MODE=$(MODE) tests/run $(unit_bins) $(sim_bins) $(bpf_test.bin) $(golden_tests) \
-		$(net_tests) $(fault_tests)
+		$(net_tests) $(fault_tests) $(interop_tests)
 
 # The benchmark measures, which is not for slow builds.
 .PHONY: net-tests
 net-tests: all test-helpers ## the tests in namespaces alone (MODE=asan: with less load; root)
-	$(Q)MODE=$(MODE) tests/run $(fault_tests) \
+	$(Q)MODE=$(MODE) tests/run $(fault_tests) $(interop_tests) \
 		$(filter-out $(if $(filter release,$(MODE)),,tests/net/net_bench.sh),$(net_tests))
 
 .PHONY: test-programs
