@@ -834,6 +834,18 @@ static void reports_come_at_a_bounded_rate_and_queries_pass(void **state)
 	assert_int_equal(lab_stats(&l, 0).dropped[IGMP_DROP_RATE], 7900);
 }
 
+static void garbage_uses_up_no_allowance(void **state)
+{
+	static struct igmp_packet p;
+
+	begin();
+	igmp_packet_short(&p, IGMP_V2_REPORT, 0, G);
+	p.bytes[2] ^= 1;
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(lab_input(&l, 0, H1, &p), IGMP_DROP_CHECKSUM);
+	assert_int_equal(report(H1, IGMP_IS_EX, G), IGMP_ACCEPTED);
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -879,6 +891,7 @@ int main(void)
 		STORY(ig8_envelopes_are_looked_at),
 		STORY(ig3_a_bad_report_has_no_effect_at_all),
 		STORY(reports_come_at_a_bounded_rate_and_queries_pass),
+		STORY(garbage_uses_up_no_allowance),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -363,13 +363,10 @@ static enum igmp_drop membership_input(struct igmp *e, struct igmp_port *p, stru
 	return older_input(e, &report, m, out);
 }
 
-/* Is there room in the bucket? What says that it is a query has its own. */
-static bool is_in_rate(struct igmp_port *p, struct mtime now, const struct igmp_rx *rx)
+/* Is there room in the bucket? Queries have their own. */
+static bool is_in_rate(struct igmp_port *p, struct mtime now, enum igmp_type type)
 {
-	struct rd r = rd_init(rx->data, rx->len);
-
-	if (rd_u8(&r) == IGMP_QUERY &&
-	    bucket_take(&p->queries, now, QUERY_RATE_PPS, QUERY_RATE_BURST))
+	if (type == IGMP_QUERY && bucket_take(&p->queries, now, QUERY_RATE_PPS, QUERY_RATE_BURST))
 		return true;
 	return bucket_take(&p->messages, now, p->cfg.rate_pps, p->cfg.rate_burst);
 }
@@ -378,13 +375,13 @@ static enum igmp_drop port_input(struct igmp *e, struct igmp_port *p, struct mti
 				 const struct igmp_rx *rx, struct actions *out)
 {
 	struct igmp_message m;
-	enum igmp_drop drop;
+	enum igmp_drop drop = igmp_read(&m, rx->data, rx->len);
 
-	if (!is_in_rate(p, now, rx))
-		return IGMP_DROP_RATE;
-	drop = igmp_read(&m, rx->data, rx->len);
+	/* first of all, so that garbage does not use up what hosts may say */
 	if (drop != IGMP_ACCEPTED)
 		return drop;
+	if (!is_in_rate(p, now, m.type))
+		return IGMP_DROP_RATE;
 	if (rx->ttl != 1)
 		return IGMP_DROP_TTL;
 	if (p->cfg.require_router_alert && !rx->has_router_alert)
