@@ -32,6 +32,8 @@ struct router_port {
 	bool has_sources;      /* is one of source_interfaces */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
+	uint64_t igmp_unreadable; /* no IP packets, or fragments */
+	uint64_t igmp_lost;	  /* by sockets that are closed */
 };
 
 struct router {
@@ -66,6 +68,7 @@ void router_end(struct router *rt);
 int router_igmp_open(struct router *rt);
 void router_igmp_close(struct router *rt);
 void router_igmp_follow(struct router *rt, const struct config_igmp *next);
+uint64_t router_igmp_lost(const struct router_port *p); /* packets, by its sockets */
 void router_igmp_interface(struct router *rt, struct router_port *p, const struct netif *ni);
 
 /* router_host.c: this host's own memberships, which the kernel reports */

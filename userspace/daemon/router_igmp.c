@@ -44,8 +44,10 @@ static void on_packet(void *arg, struct mtime now, const void *packet, size_t le
 	struct ip_head head;
 	struct rd payload;
 
-	if (!ip_read(packet, len, &head, &payload))
+	if (!ip_read(packet, len, &head, &payload)) {
+		p->igmp_unreadable++;
 		return;
+	}
 	igmp_input(rt->igmp, now,
 		   &(struct igmp_rx){
 			   .port = (uint32_t)(p - rt->ports),
@@ -61,8 +63,14 @@ static void on_packet(void *arg, struct mtime now, const void *packet, size_t le
 
 /* --- interfaces ------------------------------------------------------------------------------- */
 
+uint64_t router_igmp_lost(const struct router_port *p)
+{
+	return p->igmp_lost + (p->igmp ? igmpsock_lost(p->igmp) : 0);
+}
+
 static void socket_close(struct router_port *p)
 {
+	p->igmp_lost = router_igmp_lost(p);
 	igmpsock_close(p->igmp);
 	p->igmp = NULL;
 	p->igmp_error = 0;

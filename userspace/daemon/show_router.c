@@ -100,13 +100,17 @@ cJSON *show_igmp_groups(const struct relay *r)
 
 /* --- interfaces ------------------------------------------------------------------------------- */
 
-static void show_stats(cJSON *o, const struct igmp_stats *s)
+/* Of the engine, and of what never came so far. */
+static void show_stats(cJSON *o, const struct router_port *p, const struct igmp_stats *s)
 {
 	cJSON *drops = cJSON_AddObjectToObject(o, "drops");
+	uint64_t lost = router_igmp_lost(p);
 
+	cJSON_AddNumberToObject(drops, "socket", (double)lost);
+	cJSON_AddNumberToObject(drops, "ip", (double)p->igmp_unreadable);
 	for (enum igmp_drop d = IGMP_DROP_SHORT; d < IGMP_DROP__COUNT; d++)
 		cJSON_AddNumberToObject(drops, igmp_drop_name(d), (double)s->dropped[d]);
-	cJSON_AddNumberToObject(o, "received", (double)s->received);
+	cJSON_AddNumberToObject(o, "received", (double)(s->received + p->igmp_unreadable + lost));
 	cJSON_AddNumberToObject(o, "accepted", (double)s->accepted);
 	cJSON_AddNumberToObject(o, "queries_received", (double)s->queries);
 	cJSON_AddNumberToObject(o, "queries_sent",
@@ -143,7 +147,7 @@ static cJSON *show_port(const struct router_port *p, const struct igmp_port_view
 	cJSON_AddNumberToObject(o, "query_interval", (double)v->query_interval.us / 1e6);
 	cJSON_AddNumberToObject(o, "groups", v->groups);
 	cJSON_AddNumberToObject(o, "groups_peak", v->groups_peak);
-	show_stats(o, &v->stats);
+	show_stats(o, p, &v->stats);
 	return o;
 }
 

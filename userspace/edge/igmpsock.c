@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/sock_diag.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -140,6 +141,14 @@ void igmpsock_close(struct igmpsock *s)
 	if (s->tx >= 0)
 		close(s->tx);
 	free(s);
+}
+
+uint64_t igmpsock_lost(const struct igmpsock *s)
+{
+	uint32_t info[SK_MEMINFO_VARS] = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(s->rx, SOL_SOCKET, SO_MEMINFO, info, &len) ? 0 : info[SK_MEMINFO_DROPS];
 }
 
 int igmpsock_send(const struct igmpsock *s, const struct igmpsock_head *head, const void *message,

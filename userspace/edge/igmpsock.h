@@ -20,6 +20,9 @@ int igmpsock_open(struct igmpsock **out, struct loop *l, uint32_t ifindex, igmps
 		  void *arg);
 void igmpsock_close(struct igmpsock *s);
 
+/* Packets that found no room in the socket since it was opened. */
+uint64_t igmpsock_lost(const struct igmpsock *s);
+
 struct igmpsock_head {
 	struct ip4 source, dst;
 	uint8_t ttl;
