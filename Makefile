@@ -478,7 +478,7 @@ bpf-tests: $(bpf_test.bin) ## run the tests of the BPF programs and of plane/ (r
 # --- test helpers ------------------------------------------------------------------------------
 # Programs that tests run: tests/lib/<name>.c, linked with libmcr.
 
-helpers := ask broken flood gaps inject joins kill_worker
+helpers := ask broken flood gaps garbage inject joins kill_worker
 helper.bin := $(addprefix $(B)/tests/lib/,$(helpers))
 
 $(helper.bin): %: %.o $(B)/lib/libmcr.a

@@ -82,6 +82,13 @@ datapath_of() {
 		jq -r '[.rules[] | select(.state == "active") | .datapath_effective] | unique | join(" ")'
 }
 
+# --- answers in bad company ----------------------------------------------------------------------
+
+# A number that flood has printed behind this word.
+flood_value() {
+	awk -v word="$1" '$1 == "pings" { for (i = 1; i < NF; i++) if ($i == word) print $(i + 1) }' "$tmp/flood"
+}
+
 # --- what a process holds ------------------------------------------------------------------------
 
 rss_kb() {

@@ -11,11 +11,6 @@
 seconds=${SECONDS_OF_FLOOD:-$(briefly 8)}
 most_ms=$(patiently 50)
 
-# A number that flood has printed behind this word.
-flood_value() {
-	awk -v word="$1" '$1 == "pings" { for (i = 1; i < NF; i++) if ($i == word) print $(i + 1) }' "$tmp/flood"
-}
-
 # has_fds PID COUNT
 has_fds() {
 	[ "$(fd_count "$1")" -eq "$2" ]
