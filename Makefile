@@ -305,8 +305,8 @@ unit.bytes := userspace/base/bytes.c
 unit.cksum := userspace/base/cksum.c
 unit.classify :=
 unit.client := userspace/ctl/client.c
-config_test.src := $(config.src) userspace/engine/rule.c userspace/base/diag.c userspace/base/ip4.c \
-	userspace/base/json5.c
+config_test.src := $(config.src) userspace/engine/rule.c userspace/base/diag.c \
+	userspace/base/ip4.c userspace/base/json5.c
 unit.config := $(config_test.src)
 unit_libs.config := -lcjson
 unit.config_igmp := $(config_test.src)
