@@ -12,7 +12,8 @@
 . "$root/tests/lib/frr_igmp.sh"
 
 # mismatch OURS THEIRS : versions. FRR ignores queries that are not of its own version, so when ours
-# is the newer one, it has to speak the older one as well.
+# is the newer one, it has to speak the older one as well; and does, until it has not heard it for a
+# while.
 mismatch() {
 	local since
 	label="v$1 beside v$2: "
@@ -23,10 +24,8 @@ mismatch() {
 	receiving 7
 	if [ "$1" -gt "$2" ]; then
 		check "the older version is spoken" wait_for 5 speaks "$2"
-		since=$(now)
 		check "so that both agree who asks" wait_for 5 frr_querier_is other
-		check "and ours does" wait_for 5 has_asked "$ours" "$since"
-		check_equal "in the older version" "$(queries "$ours" "$since" | sort -u)" "$2"
+		check "ours, in the older version" wait_for 5 has_asked_in "$2"
 	else
 		since=$(now)
 		check "ours goes on asking" wait_for 5 has_asked "$ours" "$since"
@@ -36,6 +35,10 @@ mismatch() {
 	fi
 	received
 	stop "$ours"
+}
+
+has_asked_in() {
+	[ "$(queries "$ours" | grep -cx "$1")" -ge 2 ]
 }
 
 speaks() {
