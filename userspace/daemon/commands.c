@@ -12,6 +12,7 @@
 #include "edge/log.h"
 
 #define PROTOCOL_VERSION 1
+#define LIST_AT_ONCE	 256 /* rules of which a list is no work to speak of */
 
 typedef int (*command_fn)(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
@@ -497,6 +498,21 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
+bool commands_is_long(const struct relay *r, const struct parsed *parsed)
+{
+	static const char *const lists[] = { "GetConfig", "GetIgmpGroups", "GetMroute", "GetStats",
+					     "ListRules" };
+	const struct json5_node *root = parsed->err ? NULL : json5_root(&parsed->doc), *v = NULL;
+
+	if (r->n_live > LIST_AT_ONCE && root && root->type == JSON5_OBJECT)
+		v = json5_get(&parsed->doc, root, "command");
+	for (size_t i = 0; v && v->type == JSON5_STRING && i < sizeof(lists) / sizeof(lists[0]);
+	     i++)
+		if (strcmp(json5_text(&parsed->doc, v), lists[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool key_is_known(const struct command *c, const char *key)
 {
 	if (strcmp(key, "command") == 0 || strcmp(key, "id") == 0 || strcmp(key, "dry_run") == 0)
@@ -568,6 +584,11 @@ static cJSON *reply_error(const struct json5_doc *doc, const struct json5_node *
 		cJSON_AddNumberToObject(reply, "column", d->column);
 	}
 	return reply;
+}
+
+cJSON *commands_refuse(const struct parsed *parsed, const struct diag *d)
+{
+	return reply_error(&parsed->doc, json5_root(&parsed->doc), d);
 }
 
 cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer)

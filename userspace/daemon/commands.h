@@ -7,6 +7,15 @@
 
 #include "daemon/relay.h"
 
+/* What a long list still lacks; it is made piece by piece, so that others are heard in between. */
+struct listing {
+	bool is_open;
+	bool with_counters, has_more;
+	char after[RULE_ID_LEN]; /* the last that it has, "" = none yet */
+	int64_t limit;		 /* rules that may still come */
+	size_t items;		 /* rules and outputs that it has */
+};
+
 /* A request's line, taken apart; and when that was made beforehand, the configuration in it. */
 struct parsed {
 	struct json5_doc doc;
@@ -16,6 +25,8 @@ struct parsed {
 	int config_err;
 	struct diag config_d;
 	struct config *config;
+	bool is_long; /* commands_go_on() is called until the listing is complete */
+	struct listing listing;
 };
 
 struct request {
@@ -42,8 +53,14 @@ int commands_check_ruleset(const struct config *cfg, struct diag *d);
 
 /* commands.c. The reply, NULL when there is no memory for it. */
 cJSON *commands_answer(struct relay *r, struct parsed *parsed, const struct ctl_peer *peer);
+cJSON *commands_refuse(const struct parsed *parsed, const struct diag *d);
+
+/* Whether the reply will be a long one, and so more work than one turn should have. */
+bool commands_is_long(const struct relay *r, const struct parsed *parsed);
 
 /* commands_list.c */
+/* The next rules of an open listing, an array; NULL and `d` when it cannot be gone on with. */
+cJSON *commands_go_on(struct relay *r, struct parsed *parsed, struct diag *d);
 int cmd_list_rules(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_stats(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
