@@ -67,7 +67,7 @@ asking() {
 
 # --- questions, and lines that are none ----------------------------------------------------------
 
-plain_questions=(CheckAccounting GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
+plain_questions=(CheckAccounting Doctor GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
 	GetStats GetStatus GetVersion ListRules ListWorkers Ping)
 not_for_all=(AddRule DisableIgmpQuerier DisableTrace DumpLogs EnableIgmpQuerier EnableTrace GetTrace
 	LoadConfig RemoveRule RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
@@ -87,6 +87,8 @@ questions() {
 	fine ListWorkers "" '.workers == []'
 	fine GetIgmpGroups "" '.groups == []'
 	fine GetIgmpInterfaces "" '.interfaces == []'
+	fine Doctor "" '.interfaces >= 0 and (.findings | all(.severity != "" and .code != "" and
+		.what != "" and .why != "" and .remedy != ""))'
 	fine GetMroute "" '.routes == [] and .generation == 0'
 	refused QueryRpf "source: '198.18.0.1'" E_UNSUPPORTED ""
 	refused QueryRpf "source: '239.1.1.1'" E_BAD_ADDR source
