@@ -128,6 +128,7 @@ edge.src += userspace/edge/sysctl.c
 plane.src += userspace/plane/plane_inherit.c
 plane.src += userspace/plane/plane_link.c
 plane.src += userspace/plane/plane_load.c
+plane.src += userspace/plane/plane_punts.c
 plane.src += userspace/plane/plane_rules.c
 plane.src += userspace/plane/plane_sets.c
 plane.src += userspace/plane/plane_stats.c

@@ -109,3 +109,25 @@ struct {
 	__type(key, __u32);
 	__type(value, struct mcr_folded);
 } folded SEC(".maps");
+
+/* --- what the control plane is told; made anew by each process ---------------------------------
+ */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, MCR_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MCR_PUNTED_MAX);
+	__type(key, struct mcr_punted_key);
+	__type(value, struct mcr_punted);
+} punted SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mcr_punt_stats);
+} punt_stats SEC(".maps");

@@ -17,6 +17,7 @@
 #include "mcr/classify.h"
 #include "mcr/rewrite.h"
 #include "maps.bpf.h"
+#include "punt.bpf.h"
 #include "sums.bpf.h"
 
 /* What a frame's rule says, copied so that it does not matter which map the rule was found in. */
@@ -33,6 +34,7 @@ struct frame {
 	__u32 len;
 	__u32 units; /* datagrams in it: more than one where the kernel has merged them */
 	__u32 ifindex, slot;
+	bool tells; /* main wants to be told by this stage, and the flow is whole where need be */
 	enum mcr_stage stage;
 	struct mcr_verdicts *counters;
 	struct mcr_flow flow;
@@ -54,6 +56,7 @@ static __always_inline bool see(struct frame *f)
 	if (!iface)
 		return false;
 	f->slot = iface->slot;
+	f->tells = iface->tells >> f->stage & 1;
 	row = f->slot * MCR_STAGE__COUNT + f->stage;
 	f->counters = bpf_map_lookup_elem(&verdicts, &row);
 	if (!f->counters)
@@ -137,9 +140,13 @@ static __always_inline __u32 classify(struct frame *f)
 		return verdict;
 	addr = addr_of(f->flow.group);
 	dest = bpf_map_lookup_elem(&destinations, &addr);
-	if (!dest)
+	if (!dest && !f->tells)
 		return MCR_V_no_rule;
 	verdict = mcr_classify_l4(f->data, f->end, f->len, &f->flow);
+	if (!dest) {
+		f->tells = verdict == MCR_V__COUNT;
+		return MCR_V_no_rule;
+	}
 	if (verdict != MCR_V__COUNT)
 		return verdict;
 	if (dest->rules == 1) {
@@ -230,6 +237,18 @@ static __always_inline void count_rule(const struct frame *f, __u32 verdict)
 	}
 }
 
+/* Whether main is to be told of the frame; `verdict` is all that has become of it. */
+static __always_inline void tell(const struct frame *f, __u32 verdict)
+{
+	if (verdict == MCR_V_no_rule && f->flow.ttl > 1)
+		mcr_tell(&f->flow, MCR_PUNT_no_rule, f->ifindex, f->units);
+	else if (verdict == MCR_V_wrong_iif)
+		mcr_tell(&f->flow, MCR_PUNT_wrong_iif, f->ifindex, f->units);
+	else if (f->rule.flags & MCR_RULE_TELLS &&
+		 (verdict >= MCR_V_to_worker || verdict == MCR_V_no_worker))
+		mcr_tell(&f->flow, MCR_PUNT_source, f->ifindex, f->units);
+}
+
 /* The only way out for a frame that was seen. Returns what XDP does with it, but for redirects. */
 static __always_inline int finish(const struct frame *f, __u32 verdict)
 {
@@ -239,6 +258,8 @@ static __always_inline int finish(const struct frame *f, __u32 verdict)
 		counts[verdict] += f->units;
 	if (f->rule.is_there)
 		count_rule(f, verdict);
+	if (f->tells)
+		tell(f, verdict);
 	return dropping >> verdict & 1 ? XDP_DROP : XDP_PASS;
 }
 

@@ -22,6 +22,12 @@
 #define MCR_MAX_LOCAL 4096   /* addresses of this host, for the loop guard */
 #define MCR_MAX_SETS 4096    /* egress sets: different lists of output interfaces */
 
+#define MCR_EVENTS_BYTES (256u << 10) /* of the ring `events` */
+#define MCR_PUNTED_MAX 16384 /* flows of which it is known when they were told of */
+#define MCR_PUNT_AGAIN_MS 1000 /* before the same is told again */
+#define MCR_PUNTS_PER_S 4000 /* told by one CPU, on average … */
+#define MCR_PUNTS_BURST 1000 /* … and at once */
+
 /*
  * The verdicts: exactly one for each frame that the classifier sees. The first group goes on to
  * the host's own stack, the second is dropped, the third is the relay's.
@@ -71,6 +77,7 @@ struct mcr_abi {
 /* Map `ifaces`: ifindex → where its counters and sockets are. */
 struct mcr_iface {
 	__u32 slot;            /* < MCR_MAX_IFACES */
+	__u32 tells;           /* bits by enum mcr_stage: it puts frames into `events` */
 	char name[16];
 };
 
@@ -91,6 +98,7 @@ struct mcr_rule_key {
 
 enum mcr_rule_flag {
 	MCR_RULE_GUARD = 1,    /* datapath drop: the flow has its route on another interface */
+	MCR_RULE_TELLS = 2,    /* of each source that it matches */
 };
 
 struct mcr_rule {
@@ -187,8 +195,65 @@ struct mcr_xmit_stats {
 	__u64 dropped;         /* refused (its ring is full, it is down), or dropped for its TTL */
 };
 
+/*
+ * What the control plane of a router is told of: UDP to groups beyond 224.0.0.0/24, on interfaces
+ * where it asks for it. The ring buffer `events` has a record each.
+ */
+#define MCR_PUNT_KINDS(X)                                                                          \
+	X(no_rule, "no rule matches, and its TTL would let it be forwarded")                       \
+	X(wrong_iif, "a rule knows the flow, on another interface")                                \
+	X(source, "a rule with MCR_RULE_TELLS has matched it")
+
+enum mcr_punt_kind {
+#define X(name, text) MCR_PUNT_##name,
+	MCR_PUNT_KINDS(X)
+#undef X
+	MCR_PUNT__COUNT,
+};
+
+struct mcr_punt {
+	__u64 time_ns;         /* CLOCK_MONOTONIC */
+	__u64 packets, bytes;  /* of its kind, interface, source and group since the last record */
+	__u32 ifindex;
+	__u8 group[4], source[4];
+	__u16 sport, dport;    /* host order */
+	__u16 ip_len;
+	__u8 kind, ttl;
+	__u32 pad;
+};
+
+/* Map `punted`: when the same was told last, and what has come since. */
+struct mcr_punted_key {
+	__u32 kind, ifindex;
+	__u8 group[4], source[4];
+};
+
+struct mcr_punted {
+	__u64 told_ns;
+	__u64 packets, bytes;
+};
+
+/* Map `punt_stats`, per CPU, one element: what became of each frame that there was to tell of. */
+struct mcr_punt_counts {
+	__u64 told;
+	__u64 repeated;        /* the same was told a moment ago */
+	__u64 limited;         /* too many in all */
+	__u64 full;            /* the ring had no room */
+};
+
+struct mcr_punt_stats {
+#define X(name, text) struct mcr_punt_counts name;
+	MCR_PUNT_KINDS(X)
+#undef X
+	__u64 full_at_ns;      /* when the bucket of tokens would be full again */
+};
+
 _Static_assert(sizeof(struct mcr_abi) == 56, "abi");
-_Static_assert(sizeof(struct mcr_iface) == 20, "abi");
+_Static_assert(sizeof(struct mcr_iface) == 24, "abi");
+_Static_assert(sizeof(struct mcr_punt) == 48, "abi");
+_Static_assert(sizeof(struct mcr_punted_key) == 16, "abi");
+_Static_assert(sizeof(struct mcr_punted) == 24, "abi");
+_Static_assert(sizeof(struct mcr_punt_stats) == 8 * (4 * MCR_PUNT__COUNT + 1), "abi");
 _Static_assert(sizeof(struct mcr_rule_key) == 16, "abi");
 _Static_assert(sizeof(struct mcr_rule) == 52, "abi");
 _Static_assert(sizeof(struct mcr_rewrite) == 32, "abi");

@@ -126,7 +126,7 @@ static inline int relay_up(struct plane *p, unsigned n)
 	const struct mcr_rule_key key = key_of(IP(239, 1, 1, 1), IPPROTO_UDP);
 	struct plane_attached info;
 
-	return plane_iface_set(p, in_ifindex, SLOT, "in0", NULL) ||
+	return plane_iface_set(p, in_ifindex, SLOT, "in0", 0, NULL) ||
 			       plane_attach(p, in_ifindex, "in0", &info, NULL) ||
 			       info.mode != PLANE_NATIVE || rule_add(p, &key, ROW, n)
 		       ? -1

@@ -498,7 +498,7 @@ static void keys_that_no_rule_can_have_are_refused(void **state)
 	assert_int_equal(plane_rule_set(p, &bad, &rule, NULL), -EINVAL);
 	rule.rule = MCR_MAX_RULES;
 	assert_int_equal(plane_rule_set(p, &good, &rule, NULL), -EINVAL);
-	assert_int_equal(plane_iface_set(p, 1, MCR_MAX_IFACES, "lo", NULL), -EINVAL);
+	assert_int_equal(plane_iface_set(p, 1, MCR_MAX_IFACES, "lo", 0, NULL), -EINVAL);
 	assert_int_equal(map_entries(p->skel->maps.rules), 0);
 	plane_close(p);
 }
@@ -563,7 +563,7 @@ static void receive_segmented(bool with_xdp)
 	struct mcr_verdicts v;
 	int fd;
 
-	assert_int_equal(plane_iface_set(p, key.ifindex, 2, "v0", NULL), 0);
+	assert_int_equal(plane_iface_set(p, key.ifindex, 2, "v0", 0, NULL), 0);
 	assert_int_equal(plane_rule_set(p, &key, &rule, NULL), 0);
 	if (with_xdp)
 		assert_int_equal(plane_attach(p, key.ifindex, "v0", &info, NULL), 0);
@@ -601,7 +601,7 @@ static void a_jumbo_datagram_passes_both_programs_whole(void **state)
 	struct mcr_verdicts v;
 	int fd;
 
-	assert_int_equal(plane_iface_set(p, key.ifindex, 2, "j0", NULL), 0);
+	assert_int_equal(plane_iface_set(p, key.ifindex, 2, "j0", 0, NULL), 0);
 	assert_int_equal(plane_rule_set(p, &key, &rule, NULL), 0);
 	assert_int_equal(plane_attach(p, key.ifindex, "j0", &info, NULL), 0);
 	assert_int_equal(info.mode, PLANE_NATIVE);
@@ -637,7 +637,7 @@ static void a_tag_that_the_kernel_took_off_is_seen_all_the_same(void **state)
 	struct mcr_verdicts v = { 0 };
 	int fd;
 
-	assert_int_equal(plane_iface_set(p, if_nametoindex("v0"), 2, "v0", NULL), 0);
+	assert_int_equal(plane_iface_set(p, if_nametoindex("v0"), 2, "v0", 0, NULL), 0);
 	fd = packet_socket(p, "v0");
 	send_raw(frame, sizeof(frame));
 	for (int i = 0; i < 200 && !v.vlan; i++) {
@@ -662,7 +662,7 @@ static void outgoing_frames_are_not_seen(void **state)
 	int fd, out = socket(AF_PACKET, SOCK_RAW, 0);
 
 	assert_true(out >= 0);
-	assert_int_equal(plane_iface_set(p, if_nametoindex("v0"), 2, "v0", NULL), 0);
+	assert_int_equal(plane_iface_set(p, if_nametoindex("v0"), 2, "v0", 0, NULL), 0);
 	fd = packet_socket(p, "v0");
 	assert_int_equal(sendto(out, frame, sizeof(frame), 0, (struct sockaddr *)&to, sizeof(to)),
 			 sizeof(frame));

@@ -165,7 +165,7 @@ static void a_jumbo_frame_in_pieces_is_unfit(void **state)
 	size_t len = packet_write(frame, &in, payload, sizeof(payload));
 
 	key.ifindex = if_nametoindex("j0");
-	assert_int_equal(plane_iface_set(p, key.ifindex, SLOT, "j0", NULL), 0);
+	assert_int_equal(plane_iface_set(p, key.ifindex, SLOT, "j0", 0, NULL), 0);
 	assert_int_equal(plane_attach(p, key.ifindex, "j0", &info, NULL), 0);
 	assert_int_equal(plane_set_get(p, out_ifindexes, 1, &rule.egress_set, NULL), 0);
 	assert_int_equal(plane_rule_set(p, &key, &rule, NULL), 0);

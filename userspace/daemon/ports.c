@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ingress interfaces. A port exists while rules name its interface: the classifier sits on it only
- * while an active rule wants AF_XDP, workers exist only while a rule needs them, and groups are
- * joined only while their rule is active. A port keeps its slot, and so its counters, until the
- * daemon ends.
+ * Ingress interfaces. A port exists while rules name its interface, or multicast is routed there:
+ * the classifier sits on it only while one of them wants it, workers exist only while a rule needs
+ * them, and groups are joined only while their rule is active. A port keeps its slot, and so its
+ * counters, until the daemon ends.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -109,20 +109,26 @@ static bool port_is_alone(const struct relay *r, const struct port *p)
 	return true;
 }
 
+static void port_name_it(struct relay *r, const struct port *p)
+{
+	struct diag d;
+
+	if (p->ifindex && plane_iface_set(r->plane, p->ifindex, p->slot, p->name, p->tells, &d))
+		log_err(LOG_F_dataplane, "%s: %s", p->name, d.what);
+}
+
 /* Tells the programs which interface the port is now. */
 static void port_bind(struct relay *r, struct port *p)
 {
 	const struct netif *ni = netif_by_name(r->netifs, p->name);
 	uint32_t ifindex = ni ? ni->ifindex : 0;
-	struct diag d;
 
 	if (p->ifindex == ifindex)
 		return;
 	if (p->ifindex && port_is_alone(r, p))
 		plane_iface_del(r->plane, p->ifindex);
 	p->ifindex = ifindex;
-	if (ifindex && plane_iface_set(r->plane, ifindex, p->slot, p->name, &d))
-		log_err(LOG_F_dataplane, "%s: %s", p->name, d.what);
+	port_name_it(r, p);
 }
 
 /* Puts the classifier on, once; what stands in the way is remembered until the interface changes.
@@ -197,6 +203,53 @@ void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind)
 	p->idle_since = loop_clock();
 }
 
+/*
+ * Where multicast is routed a classifier looks at what comes in, whether a rule is there or not:
+ * the XDP program in native mode, else the filter of a worker's packet socket. One of them tells
+ * of what it sees, so that nothing is told twice.
+ */
+static void port_listen_renew(struct relay *r, struct port *p)
+{
+	enum mcr_datapath by = 0;
+	uint32_t tells = 0;
+
+	if (p->is_listening && netif_by_name(r->netifs, p->name))
+		by = port_has_xdp(r, p, false) && p->attached.mode == PLANE_NATIVE
+			     ? MCR_DP_XDP
+			     : MCR_DP_AFPACKET;
+	if (by)
+		tells = 1u << (by == MCR_DP_XDP ? MCR_STAGE_XDP : MCR_STAGE_PACKET);
+	if (by != p->listens_by) {
+		if (by)
+			port_use(r, p, by);
+		if (p->listens_by)
+			port_unuse(r, p, p->listens_by);
+		p->listens_by = by;
+	}
+	if (tells != p->tells) {
+		p->tells = tells;
+		port_name_it(r, p);
+	}
+}
+
+void port_listen(struct relay *r, const char *name, bool is_on)
+{
+	struct port *p = port_find(r, name);
+
+	if (is_on == (p && p->is_listening))
+		return;
+	p = is_on ? port_get(r, name) : p;
+	if (!p) {
+		log_err(LOG_F_dataplane, "%s: more than %u ingress interfaces", name,
+			MCR_MAX_IFACES);
+		return;
+	}
+	p->is_listening = is_on;
+	port_listen_renew(r, p);
+	if (!is_on)
+		port_put(p);
+}
+
 bool port_uses_ifindex(const void *relay, uint32_t ifindex)
 {
 	const struct relay *r = relay;
@@ -233,6 +286,7 @@ void port_interface(struct relay *r, struct port *p, const struct netif *ni, boo
 	workers_retire(r, p, MCR_DP_AFXDP);
 	workers_retire(r, p, MCR_DP_AFPACKET);
 	port_bind(r, p);
+	port_listen_renew(r, p);
 }
 
 /* Somebody else's program stood in the way: is it gone? */
@@ -262,6 +316,7 @@ void port_tick(struct relay *r, struct port *p, struct mtime now)
 	for (enum mcr_datapath kind = MCR_DP_AFXDP; kind <= MCR_DP_AFPACKET; kind++)
 		if (!p->users[kind] && mtime_before(mtime_add(p->idle_since, grace), now))
 			workers_retire(r, p, kind);
+	port_listen_renew(r, p);
 	port_wake(r, p);
 }
 

@@ -25,6 +25,8 @@ void relay_resolve_port(struct relay *r, struct port *p);
 int relay_persist(struct relay *r);
 int relay_route(struct relay *r, const struct rule *rule, enum rule_origin origin, struct diag *d);
 void relay_unroute(struct relay *r, const char *id);
+/* Since the route is there, under whichever rules. False when none is in force. */
+bool relay_route_seen(const struct relay *r, const char *id, struct route_seen *out);
 void relay_clear(struct relay *r, bool stays);
 bool relay_leave(struct relay *r); /* false: nothing runs in the kernel, so nothing need stay */
 int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d);
@@ -43,6 +45,7 @@ void port_use(struct relay *r, struct port *p, enum mcr_datapath kind);
 void port_unuse(struct relay *r, struct port *p, enum mcr_datapath kind);
 void port_interface(struct relay *r, struct port *p, const struct netif *ni, bool gone);
 void port_tick(struct relay *r, struct port *p, struct mtime now);
+void port_listen(struct relay *r, const char *name, bool is_on);
 void port_join(struct relay *r, struct live_rule *live);
 void port_leave(struct relay *r, struct live_rule *live);
 
@@ -99,6 +102,7 @@ void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *outp
 void account_rule(const struct relay *r, const struct live_rule *live, struct row_sum *sum);
 void account_output(const struct relay *r, const struct live_rule *live, unsigned output,
 		    struct ledger_output *out);
+void account_route(const struct relay *r, const struct live_rule *live, struct route_seen *out);
 void account_worker(struct relay *r, const struct worker *w, struct row_sum *sum);
 uint64_t account_copy_drops(const struct ledger_output *row);
 void account_tick(struct relay *r, struct mtime now);

@@ -85,10 +85,13 @@ struct port {
 	uint32_t slot;
 	uint32_t ifindex;  /* as known to the programs; 0 = none */
 	unsigned n_rules;  /* that name it, active or not */
-	unsigned users[MCR_DP__COUNT]; /* rules that have the means of a datapath */
+	unsigned users[MCR_DP__COUNT]; /* who has the means of a datapath: rules, and routing */
 	bool is_attached;
 	bool is_refused; /* XDP cannot be had: rules run on afpacket */
 	bool is_held;	 /* … because of somebody else's program */
+	bool is_listening; /* multicast is routed there: main is told of what no rule knows … */
+	enum mcr_datapath listens_by; /* … by the XDP program or a packet socket; 0 = not yet */
+	uint32_t tells; /* which of them, as the programs know it */
 	struct plane_attached attached;
 	struct worker *workers;
 	struct mtime idle_since;
@@ -103,6 +106,14 @@ struct port {
 
 /* Who made a rule. */
 enum rule_origin { ORIGIN_STATIC, ORIGIN_IGMP };
+
+/* What has come of a multicast route, or of another rule. */
+struct route_seen {
+	uint64_t packets, bytes; /* matched, to be forwarded */
+	uint64_t pruned, wrong_iif;
+	struct mtime last; /* when the last one came; 0 = none has */
+	uint64_t pps;
+};
 
 struct live_rule {
 	const struct rule *rule;  /* in relay->config; of another origin: its own */
@@ -131,6 +142,7 @@ struct live_rule {
 	uint32_t (*sockets)[2]; /* n_outputs: names, for DF clear and set */
 	uint64_t last_packets, last_bytes, last_sent, last_drops; /* sampled each second */
 	uint64_t pps, bps;
+	struct route_seen before;   /* of a route: what its earlier rules have counted */
 	uint32_t generation;	    /* of the transaction that set it */
 	uint32_t trace_every;	    /* 0 = not traced; forgotten when the rule changes */
 	struct live_rule *next;	    /* in its bucket of relay.live */

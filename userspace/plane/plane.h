@@ -61,9 +61,12 @@ bool plane_output_is_inherited(const struct plane *p, uint32_t output);
 bool plane_slot_is_inherited(const struct plane *p, uint32_t slot);
 int plane_inherited_slot(const struct plane *p, const char *name);
 
-/* Names an interface to the programs, so that its frames are counted in `slot`. */
+/*
+ * Names an interface to the programs, so that its frames are counted in `slot`. `tells` has a bit
+ * for each enum mcr_stage that is to tell of frames there.
+ */
 int plane_iface_set(struct plane *p, uint32_t ifindex, uint32_t slot, const char *name,
-		    struct diag *d);
+		    uint32_t tells, struct diag *d);
 void plane_iface_del(struct plane *p, uint32_t ifindex);
 
 /*
@@ -120,12 +123,23 @@ void plane_xsk_del(struct plane *p, uint32_t slot, uint32_t queue);
 int plane_packet_filter_fd(const struct plane *p);
 int plane_idle_filter_fd(const struct plane *p); /* while its worker is not there */
 
+/*
+ * What the programs tell of. The descriptor is readable while there is something; plane_punts gives
+ * at most `most` records to `take`, and tells how many there were.
+ */
+typedef void (*plane_punt_fn)(void *arg, const struct mcr_punt *punt);
+int plane_punts_fd(const struct plane *p);
+unsigned plane_punts(struct plane *p, unsigned most, plane_punt_fn take, void *arg);
+
 /* Totals over all CPUs. */
 int plane_verdicts(struct plane *p, uint32_t slot, enum mcr_stage stage, struct mcr_verdicts *out);
 int plane_rule_stats(struct plane *p, uint32_t rule, struct mcr_rule_stats *out);
 int plane_output_stats(struct plane *p, uint32_t output, struct mcr_output_stats *out);
 /* What interfaces did with the copies of frames that came in at a slot. */
 void plane_xmit_stats(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out);
+
+/* What became of what there was to tell; full_at_ns is of no meaning there. */
+void plane_punt_stats(struct plane *p, struct mcr_punt_stats *out);
 
 /* For an interface that has the slot now and had it not before: its counters begin at 0. */
 void plane_slot_clear(struct plane *p, uint32_t slot);

@@ -84,6 +84,8 @@ struct plane {
 	bool is_inherited; /* the maps were there, with what an earlier process has written */
 	struct plane_legacy legacy;
 	struct plane_sets sets;
+	struct ring_buffer *ring;    /* of what the programs tell */
+	struct punt_turn *punt_turn; /* while it is read */
 	int xmit_link; /* of the program that counts what interfaces took, −1 = none */
 
 	int n_cpus;
@@ -102,5 +104,8 @@ int plane_inherit_maps(struct plane *p, const char *instance);
 int plane_inherit(struct plane *p);
 void plane_inherit_sweep(struct plane *p, plane_ifindex_fn is_in_use, const void *arg);
 void plane_inherit_close(struct plane *p);
+int plane_punts_open(struct plane *p);
+void plane_punts_close(struct plane *p);
+bool plane_map_is_of_the_moment(const struct bpf_map *map);
 int plane_sets_open(struct plane *p);
 void plane_sets_close(struct plane *p);

@@ -68,11 +68,12 @@ static bool are_all_there(const struct plane *p)
 
 	bpf_object__for_each_map(map, p->skel->obj)
 	{
-		int fd = bpf_map__is_internal(map) ? -ENOENT : map_open_pinned(p, map);
+		bool is_made_anew = bpf_map__is_internal(map) || plane_map_is_of_the_moment(map);
+		int fd = is_made_anew ? -ENOENT : map_open_pinned(p, map);
 
 		if (fd >= 0)
 			close(fd);
-		else if (!bpf_map__is_internal(map))
+		else if (!is_made_anew)
 			return false;
 	}
 	return true;
@@ -91,7 +92,7 @@ int plane_inherit_maps(struct plane *p, const char *instance)
 	{
 		int fd;
 
-		if (bpf_map__is_internal(map))
+		if (bpf_map__is_internal(map) || plane_map_is_of_the_moment(map))
 			continue;
 		fd = map_open_pinned(p, map);
 		err = fd < 0 ? fd : bpf_map__reuse_fd(map, fd);

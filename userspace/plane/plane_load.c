@@ -171,12 +171,15 @@ static int maps_pin(struct plane *p, struct diag *d)
 	struct bpf_map *map;
 	int err;
 
-	pins_clear(p->pin_dir);
+	if (!p->is_inherited)
+		pins_clear(p->pin_dir);
 	bpf_object__for_each_map(map, p->skel->obj)
 	{
-		if (bpf_map__is_internal(map))
+		if (bpf_map__is_internal(map) ||
+		    (p->is_inherited && !plane_map_is_of_the_moment(map)))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", p->pin_dir, bpf_map__name(map));
+		unlink(path);
 		err = bpf_obj_pin(bpf_map__fd(map), path);
 		if (err)
 			return diag_set(d, err, E_KERNEL, "", "cannot pin the map %s in %s: %s",
@@ -313,12 +316,18 @@ int plane_open(struct plane **out, const char *pin_dir, const char *instance, st
 			 strerror(-err));
 		goto out;
 	}
+	err = plane_punts_open(p);
+	if (err) {
+		diag_set(d, err, E_KERNEL, "", "cannot read the ring of events: %s",
+			 strerror(-err));
+		goto out;
+	}
 	err = abi_write(p, instance, d);
 	if (err)
 		goto out;
 	p->owns_dir = true; /* before this, a failure leaves what others pinned as it was */
 	plane_links_adopt(p);
-	err = p->is_inherited ? 0 : maps_pin(p, d);
+	err = maps_pin(p, d);
 	if (!err)
 		err = xmit_attach(p, d);
 	if (err)
@@ -350,6 +359,7 @@ void plane_leave(struct plane *p)
 	plane_rules_close(p);
 	plane_sets_close(p);
 	plane_inherit_close(p);
+	plane_punts_close(p);
 	if (p->xmit_link >= 0)
 		close(p->xmit_link);
 	mcr_xdp__destroy(p->skel);

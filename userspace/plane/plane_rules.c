@@ -323,9 +323,9 @@ void plane_rewrite_del(struct plane *p, uint32_t rule, uint32_t ifindex)
 }
 
 int plane_iface_set(struct plane *p, uint32_t ifindex, uint32_t slot, const char *name,
-		    struct diag *d)
+		    uint32_t tells, struct diag *d)
 {
-	struct mcr_iface iface = { .slot = slot };
+	struct mcr_iface iface = { .slot = slot, .tells = tells };
 	int err = -EINVAL;
 
 	snprintf(iface.name, sizeof(iface.name), "%s", name);

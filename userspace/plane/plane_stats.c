@@ -107,6 +107,27 @@ void plane_xmit_stats(struct plane *p, uint32_t slot, struct mcr_xmit_stats *out
 		xmit_stats_add(out, &rows[cpu]);
 }
 
+static void punt_counts_add(struct mcr_punt_counts *out, const struct mcr_punt_counts *row)
+{
+	out->told += row->told;
+	out->repeated += row->repeated;
+	out->limited += row->limited;
+	out->full += row->full;
+}
+
+void plane_punt_stats(struct plane *p, struct mcr_punt_stats *out)
+{
+	uint32_t zero = 0;
+	const struct mcr_punt_stats *rows = rows_read(p, p->skel->maps.punt_stats, &zero);
+
+	memset(out, 0, sizeof(*out));
+	for (int cpu = 0; rows && cpu < p->n_cpus; cpu++) {
+#define X(name, text) punt_counts_add(&out->name, &rows[cpu].name);
+		MCR_PUNT_KINDS(X)
+#undef X
+	}
+}
+
 void plane_slot_clear(struct plane *p, uint32_t slot)
 {
 	const struct mcr_folded none = { 0 };
