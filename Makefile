@@ -169,6 +169,7 @@ daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
 daemon.src += userspace/daemon/router.c
 daemon.src += userspace/daemon/router_host.c
+daemon.src += userspace/daemon/router_data.c
 daemon.src += userspace/daemon/router_igmp.c
 daemon.src += userspace/daemon/router_mroute.c
 daemon.src += userspace/daemon/rows.c

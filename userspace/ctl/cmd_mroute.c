@@ -30,14 +30,15 @@ static void route_row(struct table *t, const cJSON *route)
 	}
 	table_add(t, "%s", value_count(text, json_number(route, "packets")));
 	table_add(t, "%s", value_rate(text, json_number(route, "packets_per_second")));
+	table_add(t, "%s", value_count(text, json_number(route, "packets_wrong_interface")));
 	table_add(t, "%s", value_ms(text, json_number(route, "age_secs") * 1000));
 }
 
 enum ctl_exit cmd_mroute(struct ctl *ctl, const struct ctl_args *args)
 {
 	static const struct table_column columns[] = {
-		{ "SOURCE", false }, { "GROUP", false }, { "INPUT", false }, { "OUTPUTS", false },
-		{ "PACKETS", true }, { "PER S", true },	 { "AGE", true },
+		{ "SOURCE", false }, { "GROUP", false }, { "INPUT", false },   { "OUTPUTS", false },
+		{ "PACKETS", true }, { "PER S", true },	 { "WRONG IF", true }, { "AGE", true },
 	};
 	const cJSON *route;
 	cJSON *reply;

@@ -89,6 +89,24 @@ void account_rule(const struct relay *r, const struct live_rule *live, struct ro
 		add_kernel_output(r, live->row, live->output_rows[i], &sum->copies);
 }
 
+/* As of account_refresh, and with what the rules before this one have counted. */
+void account_route(const struct relay *r, const struct live_rule *live, struct route_seen *out)
+{
+	const struct mcr_rule_stats *stats = &r->rule_stats[live->row];
+	struct mtime last = { (int64_t)(stats->last_seen_ns / 1000) };
+	struct row_sum sum;
+
+	account_rule(r, live, &sum);
+	*out = (struct route_seen){
+		.packets = live->before.packets + sum.packets,
+		.bytes = live->before.bytes + sum.bytes,
+		.pruned = live->before.pruned + stats->pruned,
+		.wrong_iif = live->before.wrong_iif + stats->wrong_iif,
+		.last = mtime_before(last, live->before.last) ? live->before.last : last,
+		.pps = live->pps,
+	};
+}
+
 void account_output(const struct relay *r, const struct live_rule *live, unsigned output,
 		    struct ledger_output *out)
 {

@@ -119,7 +119,8 @@ int relay_program_map(struct relay *r, struct live_rule *live, struct diag *d)
 		.max_frame = (uint16_t)(live->is_replicable ? live->now.mtu + ETH_HLEN : 0),
 		.datapath = (uint8_t)live->datapath,
 		.accept_ttl1 = live->rule->accept_ttl1,
-		.flags = live->rule->kind == RULE_GUARD ? MCR_RULE_GUARD : 0,
+		.flags = (uint8_t)((live->rule->kind == RULE_GUARD ? MCR_RULE_GUARD : 0) |
+				   (live->rule->tells_sources ? MCR_RULE_TELLS : 0)),
 		.outputs = live->now.n_outputs,
 	};
 
@@ -635,8 +636,11 @@ int relay_route(struct relay *r, const struct rule *rule, enum rule_origin origi
 		live_drop(r, live);
 		return err;
 	}
-	if (old)
+	if (old) {
+		plane_rule_stats(r->plane, old->row, &r->rule_stats[old->row]);
+		account_route(r, old, &live->before);
 		live_end(r, old);
+	}
 	live_insert(r, live);
 	return 0;
 }
@@ -647,6 +651,15 @@ void relay_unroute(struct relay *r, const char *id)
 
 	if (live && live->origin != ORIGIN_STATIC)
 		live_end(r, live);
+}
+
+bool relay_route_seen(const struct relay *r, const char *id, struct route_seen *out)
+{
+	const struct live_rule *live = relay_find(r, id);
+
+	if (live)
+		account_route(r, live, out);
+	return live != NULL;
 }
 
 bool relay_leave(struct relay *r)

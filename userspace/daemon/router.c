@@ -150,7 +150,7 @@ void router_end(struct router *rt)
 		do_action(rt, &rt->actions.list[i]);
 	actions_clear(&rt->actions);
 	router_mroute_settle(rt);
-	loop_timer_set(rt->timer, mtime_min(igmp_next(rt->igmp), rt->retry));
+	loop_timer_set(rt->timer, mtime_min(igmp_next(rt->igmp), mtime_min(rt->age, rt->retry)));
 }
 
 static void on_time(void *arg, struct mtime now)
@@ -158,6 +158,7 @@ static void on_time(void *arg, struct mtime now)
 	struct router *rt = arg;
 
 	router_mroute_tick(rt, now);
+	router_data_tick(rt, now);
 	igmp_tick(rt->igmp, now, router_begin(rt));
 	router_end(rt);
 }
@@ -170,6 +171,7 @@ void router_free(struct relay *r)
 
 	if (!rt)
 		return;
+	router_data_close(rt);
 	router_mroute_close(rt);
 	router_igmp_close(rt);
 	loop_timer_free(rt->timer);
@@ -190,6 +192,8 @@ static int router_open(struct relay *r)
 		err = router_mroute_open(r->router);
 	if (!err)
 		err = router_igmp_open(r->router);
+	if (!err)
+		err = router_data_open(r->router);
 	if (err)
 		router_free(r);
 	return err;

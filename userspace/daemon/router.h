@@ -6,6 +6,7 @@
  *   router_igmp.c  IGMP: its engine and its sockets
  *   router_host.c  what this host joins itself
  *   router_mroute.c  the multicast routing table, and the rules that come of it
+ *   router_data.c  what the data path tells, and routes of sources that come of it
  *   show_router.c  what clients see of it
  * Each call of an engine is made with router_begin() and followed by router_end().
  */
@@ -52,6 +53,7 @@ struct router {
 	uint64_t rpf_seen;	  /* generation that inputs are of */
 	uint32_t any_source_port; /* where (*,G) comes in; MRIB_NO_PORT = nowhere */
 	uint64_t route_failures;
+	struct mtime age; /* when the next look at sources that are silent is due */
 	struct mtime retry; /* when routes that could not be put in force are tried again */
 	struct actions actions;
 };
@@ -85,6 +87,19 @@ void router_mroute_settle(struct router *rt);
 void router_mroute_tick(struct router *rt, struct mtime now);
 /* Where traffic of a source comes in, if it is routed there. */
 bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out);
+
+bool router_mroute_is_wanted(const struct router *rt, struct ip4 group); /* of any source */
+
+/* router_data.c */
+int router_data_open(struct router *rt);
+void router_data_close(struct router *rt);
+void router_data_tick(struct router *rt, struct mtime now);
+/*
+ * The data path has met frames of sg at a port, `packets` of them with `bytes` of payload since it
+ * told the same last: not all of them where it tells of too many.
+ */
+void router_punt(struct router *rt, uint32_t port, struct sg sg, enum mcr_punt_kind kind,
+		 uint64_t packets, uint64_t bytes);
 
 /* show_router.c */
 void show_mroute(const struct relay *r, cJSON *reply);

@@ -3,7 +3,8 @@
  * What is wanted becomes rules: wishes go into the multicast routing table, the input of each
  * source comes from the kernel's unicast routes, and what has changed there is put in force.
  *
- * Traffic of any source, (*,G), is taken from the first of source_interfaces.
+ * Traffic of any source, (*,G), is taken from the first of source_interfaces; a source that is
+ * heard gets a route of its own, with its input where the unicast routes have it (router_data.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -116,6 +117,8 @@ void router_mroute_close(struct router *rt)
 		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_IGMP);
 	while (rt->mrib && mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
+	for (unsigned i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
+		port_listen(rt->relay, rt->ports[i].name, false);
 	route_close(rt->unicast);
 	free(rt->mroute_memory);
 }
@@ -134,6 +137,20 @@ bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer 
 	return rpf_lookup(rt->rpf, &q, out) == RPF_ok && may_route(rt, out->port);
 }
 
+bool router_mroute_is_wanted(const struct router *rt, struct ip4 group)
+{
+	struct mrib_route star;
+
+	return mrib_find(rt->mrib, (struct sg){ .group = group }, &star) && star.n_ports;
+}
+
+/* A source that has a route because it sends, and goes where its group is wanted. */
+static bool is_heard(const struct router *rt, const struct mrib_route *route)
+{
+	return route->sg.source.net && route->inputs[MRIB_IGMP] != MRIB_NO_PORT &&
+	       router_mroute_is_wanted(rt, route->sg.group);
+}
+
 static void input_set(struct router *rt, struct mtime now, struct sg sg)
 {
 	uint16_t port = MRIB_NO_PORT;
@@ -142,7 +159,7 @@ static void input_set(struct router *rt, struct mtime now, struct sg sg)
 
 	if (!mrib_find(rt->mrib, sg, &route))
 		return;
-	if (!route.n_ports) /* nobody is left: an input of ours would keep it */
+	if (!route.n_ports && !is_heard(rt, &route)) /* an input of ours would keep it */
 		port = MRIB_NO_PORT;
 	else if (!sg.source.net)
 		port = (uint16_t)rt->any_source_port;
@@ -173,6 +190,16 @@ static void inputs_set(struct router *rt, struct mtime now)
 
 /* --- what is wanted --------------------------------------------------------------------------- */
 
+/* Those that have a route because they send: nobody wants the group any more. */
+static void sources_end(struct router *rt, struct mtime now, struct ip4 group)
+{
+	static struct ip4 sources[SOURCES_OF_GROUP];
+	unsigned n = mrib_sources(rt->mrib, group, sources, SOURCES_OF_GROUP);
+
+	for (unsigned i = 0; i < n; i++)
+		input_set(rt, now, (struct sg){ .source = sources[i], .group = group });
+}
+
 void router_mroute_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on)
 {
 	enum mrib_mark mark = m->mode == WANT_INCLUDE ? MRIB_WANTED : MRIB_PRUNED;
@@ -186,8 +213,11 @@ void router_mroute_want(struct router *rt, uint32_t port, const struct act_membe
 		log_limited(LOG_L_WARNING, LOG_F_network,
 			    "%s: a group is wanted that there is no room for",
 			    rt->ports[port].name);
-	if (mark == MRIB_WANTED)
-		input_set(rt, now, m->sg);
+	if (mark != MRIB_WANTED)
+		return;
+	input_set(rt, now, m->sg);
+	if (!m->sg.source.net && !router_mroute_is_wanted(rt, m->sg.group))
+		sources_end(rt, now, m->sg.group);
 }
 
 void router_mroute_settle(struct router *rt)
@@ -238,6 +268,7 @@ void router_mroute_follow(struct router *rt, const struct config_igmp *next)
 		else
 			mrib_forget_port(rt->mrib, loop_now(rt->relay->loop), i);
 		mrib_port_set(rt->mrib, i, &port);
+		port_listen(rt->relay, p->name, port.name[0] != '\0');
 		router_mroute_interface(rt, p, netif_by_name(rt->relay->netifs, p->name));
 	}
 	inputs_set(rt, loop_now(rt->relay->loop));

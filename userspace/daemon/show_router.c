@@ -198,18 +198,26 @@ static void show_route_outputs(cJSON *o, const struct router *rt, struct sg sg)
 /* What the data path does with it. */
 static void show_route_rule(cJSON *o, const struct relay *r, struct sg sg)
 {
-	const struct live_rule *live;
-	struct mrib_rule rule;
-	struct row_sum sum;
+	struct route_seen seen, guard;
+	char id[RULE_ID_LEN];
+	bool is_there;
 
-	mrib_rule(r->router->mrib, sg, MRIB_RULE_MAIN, &rule);
-	live = relay_find(r, rule.rule.id);
-	cJSON_AddStringToObject(o, "rule_id", live ? live->rule->id : "");
-	if (!live)
+	mrib_rule_id(sg, MRIB_RULE_MAIN, id);
+	is_there = relay_route_seen(r, id, &seen);
+	cJSON_AddStringToObject(o, "rule_id", is_there ? id : "");
+	if (!is_there)
 		return;
-	account_rule(r, live, &sum);
-	cJSON_AddNumberToObject(o, "packets", (double)sum.packets);
-	cJSON_AddNumberToObject(o, "packets_per_second", (double)live->pps);
+	mrib_rule_id(sg, MRIB_RULE_GUARD, id);
+	if (relay_route_seen(r, id, &guard))
+		seen.wrong_iif += guard.wrong_iif;
+	cJSON_AddNumberToObject(o, "packets", (double)seen.packets);
+	cJSON_AddNumberToObject(o, "bytes", (double)seen.bytes);
+	cJSON_AddNumberToObject(o, "packets_per_second", (double)seen.pps);
+	cJSON_AddNumberToObject(o, "packets_pruned", (double)seen.pruned);
+	cJSON_AddNumberToObject(o, "packets_wrong_interface", (double)seen.wrong_iif);
+	if (seen.last.us)
+		cJSON_AddNumberToObject(o, "last_seen_secs",
+					(double)(loop_clock().us - seen.last.us) / 1e6);
 }
 
 static cJSON *show_route(const struct relay *r, const struct mrib_route *route, struct mtime now)
@@ -228,6 +236,27 @@ static cJSON *show_route(const struct relay *r, const struct mrib_route *route, 
 	return o;
 }
 
+static void show_punt_counts(cJSON *o, const char *kind, const struct mcr_punt_counts *n)
+{
+	cJSON *counts = cJSON_AddObjectToObject(o, kind);
+
+	cJSON_AddNumberToObject(counts, "told", (double)n->told);
+	cJSON_AddNumberToObject(counts, "repeated", (double)n->repeated);
+	cJSON_AddNumberToObject(counts, "limited", (double)n->limited);
+	cJSON_AddNumberToObject(counts, "full", (double)n->full);
+}
+
+/* What the data path had to tell. */
+static void show_punts(cJSON *o, const struct relay *r)
+{
+	struct mcr_punt_stats stats;
+
+	plane_punt_stats(r->plane, &stats);
+#define X(name, text) show_punt_counts(o, #name, &stats.name);
+	MCR_PUNT_KINDS(X)
+#undef X
+}
+
 void show_mroute(const struct relay *r, cJSON *reply)
 {
 	cJSON *list = cJSON_AddArrayToObject(reply, "routes");
@@ -241,6 +270,7 @@ void show_mroute(const struct relay *r, cJSON *reply)
 				r->router ? (double)mrib_generation(r->router->mrib) : 0);
 	cJSON_AddNumberToObject(reply, "failures",
 				r->router ? (double)r->router->route_failures : 0);
+	show_punts(cJSON_AddObjectToObject(reply, "punts"), r);
 }
 
 cJSON *show_rpf(const struct relay *r, struct ip4 source)

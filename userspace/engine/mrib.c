@@ -518,6 +518,23 @@ bool mrib_next(const struct mrib *m, const void **at, struct mrib_route *out)
 	return false;
 }
 
+unsigned mrib_sources(const struct mrib *m, struct ip4 group, struct ip4 *out, unsigned cap)
+{
+	const struct group *g = group_find(m, group);
+	unsigned n = 0;
+
+	if (!g)
+		return 0;
+	for (const struct list *l = g->sources.next; l != &g->sources && n < cap; l = l->next) {
+		const struct route *r =
+			(const struct route *)((const char *)l - offsetof(struct route, in_group));
+
+		if (!is_empty(r))
+			out[n++] = r->sg.source;
+	}
+	return n;
+}
+
 const struct mrib_port *mrib_port_of(const struct mrib *m, uint16_t port)
 {
 	return port < MRIB_PORTS_MAX && m->ports[port].name[0] ? &m->ports[port] : NULL;

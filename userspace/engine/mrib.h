@@ -118,6 +118,9 @@ bool mrib_find(const struct mrib *m, struct sg sg, struct mrib_route *out);
 /* Walks all routes, in the order they came: begins with *at = NULL. Not across changes. */
 bool mrib_next(const struct mrib *m, const void **at, struct mrib_route *out);
 
+/* The sources of a group that have a route, `cap` of them at most; how many. */
+unsigned mrib_sources(const struct mrib *m, struct ip4 group, struct ip4 *out, unsigned cap);
+
 #define MRIB_OUTS(X)                                                                               \
 	X(forwards, "forwarded")                                                                   \
 	X(unwanted, "nobody wants it there")                                                       \
@@ -176,6 +179,9 @@ struct mrib_rule {
 	uint8_t ttl_threshold[RULE_OUTPUTS_MAX];
 	unsigned n_beyond; /* outputs that did not fit */
 };
+
+/* "mroute:198.18.0.1,239.1.1.1", "guard:…"; * for any source. */
+void mrib_rule_id(struct sg sg, enum mrib_rule_kind kind, char id[RULE_ID_LEN]);
 
 /* False: there is to be no such rule. */
 bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, struct mrib_rule *out);

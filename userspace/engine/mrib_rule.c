@@ -5,13 +5,12 @@
 
 #include "engine/mrib_impl.h"
 
-/* "mroute:198.18.0.1,239.1.1.1", "guard:…"; * for any source. */
-static void rule_name_it(struct rule *rule, struct sg sg, enum mrib_rule_kind kind)
+void mrib_rule_id(struct sg sg, enum mrib_rule_kind kind, char id[RULE_ID_LEN])
 {
 	const char *prefix = kind == MRIB_RULE_GUARD ? "guard:" : "mroute:";
 	char source[IP4_TEXT] = "*", group[IP4_TEXT];
 	const char *parts[] = { prefix, source, ",", group };
-	char *at = rule->id;
+	char *at = id;
 
 	if (sg.source.net)
 		ip4_format(sg.source, source);
@@ -67,12 +66,13 @@ bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, str
 	const struct mrib_port *input = mrib_port_of(m, input_for(m, sg, kind));
 
 	memset(out, 0, sizeof(*out));
-	rule_name_it(&out->rule, sg, kind);
+	mrib_rule_id(sg, kind, out->rule.id);
 	if (!input)
 		return false;
 	out->rule.group = sg.group;
 	out->rule.source = sg.source;
 	out->rule.protocol = IPPROTO_UDP;
+	out->rule.tells_sources = !sg.source.net;
 	out->rule.kind = kind == MRIB_RULE_GUARD ? RULE_GUARD : RULE_ROUTE;
 	out->rule.outputs = out->outputs;
 	memcpy(out->rule.interface, input->name, sizeof(out->rule.interface));

@@ -408,7 +408,7 @@ bool rule_equal(const struct rule *a, const struct rule *b)
 {
 	if (!same_id(a, b) || strcmp(a->name, b->name) || !rule_same_match(a, b) ||
 	    a->datapath != b->datapath || a->kind != b->kind || a->accept_ttl1 != b->accept_ttl1 ||
-	    a->n_outputs != b->n_outputs)
+	    a->tells_sources != b->tells_sources || a->n_outputs != b->n_outputs)
 		return false;
 	for (unsigned i = 0; i < a->n_outputs; i++)
 		if (!output_equal(&a->outputs[i], &b->outputs[i]))

@@ -51,6 +51,7 @@ struct rule {
 	uint8_t datapath;          /* enum rule_datapath, as asked for */
 	uint8_t kind;              /* enum rule_kind */
 	bool accept_ttl1;
+	bool tells_sources;        /* of a route: of whom its packets come */
 	uint16_t n_outputs;
 	struct rule_output *outputs; /* owned by the ruleset */
 };

@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Traffic of any source comes in on every interface that is routed on: what the data path tells of
+# a source becomes a route of its own, and what comes the wrong way is not forwarded.
+# shellcheck source=tests/lib/harness.sh
+. "$(dirname "$0")/../lib/harness.sh"
+# shellcheck source=tests/lib/books.sh
+. "$root/tests/lib/books.sh"
+
+cat >"$tmp/relay.json5" <<'END2'
+{
+  igmp: { querier_interfaces: ["o1", "o2"], source_interfaces: ["in0"], fast_leave: true },
+}
+END2
+
+# routes FILTER : a jq filter of the multicast routes
+routes() {
+	ctl relay --output json mroute | jq -r "$1"
+}
+
+# way SOURCE GROUP : "input outputs"
+way() {
+	routes ".routes[] | select(.source == \"$1\" and .group == \"$2\") |
+		[.input_interface, .output_interfaces[]] | join(\" \")"
+}
+
+goes() {
+	[ "$(way "$1" "$2")" = "$3" ]
+}
+
+rules_are() {
+	[ "$(ctl relay --output json list | jq '[.rules[] | select(.state == "active")] | length')" = "$1" ]
+}
+
+# rule ID FIELD
+rule() {
+	ctl relay --output json stats | jq -r ".rules[] | select(.rule_id == \"$1\") | $2"
+}
+
+listening() {
+	label="listening: "
+	check_equal "a classifier is on every interface" "$(ctl relay --output json stats |
+		jq -r '[.interfaces[] | select(.xdp_mode == "native") | .name] | sort | join(" ")')" \
+		"in0 o1 o2"
+	check "no rule is there" rules_are 0
+	gen src unwanted --interface s0 --group 239.1.1.9 --port 5001 --count 10 --ttl 9
+	check_equal "a group that nobody wants makes no route" "$(routes '.routes | length')" 0
+}
+
+# From the first source interface nothing is lost; from another, what comes before there is a rule.
+heard() {
+	label="heard: "
+	start_sink rx1 any --interface r0 --group 239.1.1.1
+	check "a join" wait_for 2 goes "" 239.1.1.1 "in0 o1"
+	gen src first --interface s0 --group 239.1.1.1 --port 5001 --count 1000 --rate 10000 --ttl 9
+	check "a source on the first interface has its route" \
+		wait_for 2 goes 198.18.0.1 239.1.1.1 "in0 o1"
+	gen rx2 other --interface r0 --group 239.1.1.1 --port 5001 --count 1000 --rate 10000 --ttl 9 \
+		--first-flow 1
+	check "one on another interface, too" wait_for 2 goes 198.18.2.2 239.1.1.1 "o2 o1"
+	gen rx2 more --interface r0 --group 239.1.1.1 --port 5001 --count 1000 --rate 10000 --ttl 9 \
+		--first-flow 2
+	gen rx2 dying --interface r0 --group 239.1.1.1 --port 5001 --count 10 --ttl 1 --first-flow 3
+	check "it is guarded against where the group comes in" \
+		wait_for 2 rule_is guard:198.18.2.2,239.1.1.1 .datapath_effective drop
+	check "the routes count" wait_for 3 counted 198.18.2.2 1000
+	sleep 0.2
+	end_sink any
+	check "all go with the last receiver" wait_for 2 rules_are 0
+	check_equal "no route is left" "$(routes '.routes | length')" 0
+	check_equal "from the first interface all arrive" "$(flow 0)" 1000
+	check_equal "from another, once there is a rule" "$(flow 2)" 1000
+	check_between "and before that, but for the first few" "$(flow 1)" 700 1000
+	echo "# lost before there was a rule: $((1000 - $(flow 1))) datagrams, 0.1 ms apart"
+	check_equal "TTL 1 does not" "$(flow 3)" 0
+	check "the books close" wait_for 5 is_at_rest relay
+}
+
+rule_is() {
+	[ "$(rule "$1" "$2")" = "$3" ]
+}
+
+# flow N : datagrams of that flow that have arrived
+flow() {
+	json "$tmp/sink.any.json" "[.flows[] | select(.flow == $1) | .unique] | add // 0"
+}
+
+# counted SOURCE AT_LEAST
+counted() {
+	[ "$(routes "[.routes[] | select(.source == \"$1\") | .packets] | add // 0")" -ge "$2" ]
+}
+
+# The way to the source changes: its route follows, and what still comes the old way ends here.
+moved() {
+	label="moved: "
+	on rx2 ip addr add 198.19.0.1/32 dev r0
+	on relay ip route add 198.19.0.1/32 via 198.18.2.2
+	start_sink rx1 any --interface r0 --group 239.1.1.2
+	wait_for 2 goes "" 239.1.1.2 "in0 o1"
+	gen rx2 far --interface r0 --source 198.19.0.1 --group 239.1.1.2 --port 5001 --count 500 \
+		--rate 10000 --ttl 9
+	check "a source behind a route" wait_for 2 goes 198.19.0.1 239.1.1.2 "o2 o1"
+	on relay ip route change 198.19.0.1/32 via 198.18.0.1
+	check "its way changes" wait_for 2 goes 198.19.0.1 239.1.1.2 "in0 o1"
+	gen rx2 wrong --interface r0 --source 198.19.0.1 --group 239.1.1.2 --port 5001 --count 500 \
+		--rate 10000 --ttl 9 --first-flow 1
+	check "what comes the wrong way is counted" wait_for 3 wrong_are 198.19.0.1 500
+	sleep 0.2
+	end_sink any
+	check_equal "and not forwarded" "$(flow 1)" 0
+	check "all go" wait_for 2 rules_are 0
+	check "the books close" wait_for 5 is_at_rest relay
+}
+
+# wrong_are SOURCE N
+wrong_are() {
+	[ "$(routes "[.routes[] | select(.source == \"$1\") | .packets_wrong_interface] | add")" = "$2" ]
+}
+
+# Receiver and source on one link: the route has no output, and its frames do not fall through to
+# the rule of the group.
+at_home() {
+	label="at home: "
+	start_sink rx2 any --interface r0 --group 239.1.1.3
+	wait_for 2 goes "" 239.1.1.3 "in0 o2"
+	gen rx2 home --interface r0 --group 239.1.1.3 --port 5001 --count 10 --ttl 9
+	check "a source beside its receivers has no output" wait_for 2 goes 198.18.2.2 239.1.1.3 o2
+	check_equal "its rule drops" "$(rule mroute:198.18.2.2,239.1.1.3 .datapath_effective)" drop
+	gen rx2 more --interface r0 --group 239.1.1.3 --port 5001 --count 100 --ttl 9
+	check "and counts" wait_for 3 pruned_are 100
+	end_sink any
+	check "all go" wait_for 2 rules_are 0
+	check "the books close" wait_for 5 is_at_rest relay
+}
+
+pruned_are() {
+	[ "$(rule mroute:198.18.2.2,239.1.1.3 .drops.pruned)" -ge "$1" ]
+}
+
+tb_up fanout N=2
+start_mcrd relay "$tmp/relay.json5" --ignore-state
+for part in ${PARTS:-listening heard moved at_home}; do
+	"$part"
+done
+label=""
+stop_mcrd relay
+finish
