@@ -4,82 +4,15 @@
  * when, who asks, older hosts and routers, and what comes in wrong. The state table has a test of
  * its own.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "../lib/igmp_story.h"
 
-#include <cmocka.h>
-
-#include "../lib/igmp_lab.h"
-
-#define G    ADDR(239, 1, 1, 1)
-#define SSM  ADDR(232, 1, 1, 1)
-#define S1   ADDR(198, 18, 9, 1)
-#define S2   ADDR(198, 18, 9, 2)
-#define ANY  ((struct ip4){ 0 })
-#define H1   ADDR(10, 0, 0, 71)
-#define H2   ADDR(10, 0, 0, 72)
 #define LOW  ADDR(10, 0, 0, 1) /* the engine has 10.0.0.5 */
 #define HIGH ADDR(10, 0, 0, 9)
 #define GMI  270000
 
-static struct lab l;
-static struct igmp_config cfg;
-static struct igmp_port_config port;
-
-static int setup(void **state)
-{
-	cfg = igmp_config_default();
-	cfg.max_ports = 4;
-	cfg.max_groups = cfg.max_sources = cfg.max_hosts = 2000;
-	port = igmp_port_config_default();
-	return 0;
-}
-
-static void begin(void)
-{
-	lab_open(&l, &cfg);
-	lab_port(&l, 0, 5, &port);
-}
-
-static int teardown(void **state)
-{
-	struct igmp_stats all = *igmp_stats(l.e);
-
-	lab_balance(&all);
-	lab_close(&l);
-	return 0;
-}
-
-static void past_startup(void)
-{
-	lab_pass(&l, 40000);
-	lab_forget(&l);
-}
-
-static enum igmp_drop report(struct ip4 host, uint8_t type, struct ip4 group)
-{
-	return lab_report(&l, 0, host, type, group, NULL, 0);
-}
-
-static enum igmp_drop report1(struct ip4 host, uint8_t type, struct ip4 group, struct ip4 source)
-{
-	return lab_report(&l, 0, host, type, group, &source, 1);
-}
-
 static struct igmp_query general(uint8_t version)
 {
 	return (struct igmp_query){ .version = version, .response_ds = version == 1 ? 0 : 100 };
-}
-
-static struct igmp_port_view view(void)
-{
-	struct igmp_port_view p;
-
-	assert_true(igmp_port_show(l.e, 0, l.now, &p));
-	return p;
 }
 
 static int64_t group_ms(struct ip4 group)
@@ -107,7 +40,7 @@ static void ig20_two_queries_at_startup_and_then_one_each_interval(void **state)
 {
 	struct mtime from;
 
-	begin();
+	start();
 	from = l.now;
 	lab_pass(&l, 300000);
 	sent_at(from, 4, (const int64_t[]){ 0, 31250, 156250, 281250 });
@@ -121,7 +54,7 @@ static void ig5_nothing_is_asked_without_an_address(void **state)
 {
 	struct igmp_link link = { .is_up = true, .mtu = 1500 };
 
-	begin();
+	start();
 	lab_forget(&l);
 	igmp_link(l.e, l.now, 0, &link, &lab_out);
 	lab_settle(&l);
@@ -135,7 +68,7 @@ static void ig5_nothing_is_asked_without_an_address(void **state)
 static void ig5_the_router_alert_can_be_left_out(void **state)
 {
 	port.no_router_alert = true;
-	begin();
+	start();
 	assert_int_equal(l.n_sent, 1);
 	assert_false(l.sent[0].head.has_router_alert);
 }
@@ -145,7 +78,7 @@ static void ig25_the_last_member_leaves(void **state)
 {
 	struct mtime from;
 
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	past_startup();
 	from = l.now;
@@ -163,7 +96,7 @@ static void ig25_the_last_member_leaves(void **state)
 
 static void ig26_the_s_flag_says_that_somebody_answered(void **state)
 {
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	past_startup();
 	report(H1, IGMP_TO_IN, G);
@@ -183,7 +116,7 @@ static void ig27_sources_are_asked_for_in_two_messages(void **state)
 	struct ip4 both[2] = { S1, S2 };
 	struct mtime from;
 
-	begin();
+	start();
 	lab_report(&l, 0, H1, IGMP_ALLOW, SSM, both, 2);
 	past_startup();
 	from = l.now;
@@ -204,7 +137,7 @@ static void ig27_sources_are_asked_for_in_two_messages(void **state)
 
 static void ig27_one_query_is_known_to_the_byte(void **state)
 {
-	begin();
+	start();
 	report1(H1, IGMP_ALLOW, SSM, ADDR(10, 0, 0, 5));
 	past_startup();
 	report1(H1, IGMP_BLOCK, SSM, ADDR(10, 0, 0, 5));
@@ -216,7 +149,7 @@ static void ig27_a_second_leave_joins_the_repetitions_of_the_first(void **state)
 {
 	struct ip4 both[2] = { S1, S2 };
 
-	begin();
+	start();
 	lab_report(&l, 0, H1, IGMP_ALLOW, SSM, both, 2);
 	past_startup();
 	report1(H1, IGMP_BLOCK, SSM, S1);
@@ -239,7 +172,7 @@ static void ig6_queries_are_no_longer_than_the_mtu(void **state)
 
 	for (uint32_t i = 0; i < 1000; i++)
 		sources[i] = ip4_from_host(0xc6130000 + i);
-	begin();
+	start();
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(lab_report(&l, 0, H1, IGMP_ALLOW, SSM, sources + i * 250, 250),
 				 IGMP_ACCEPTED);
@@ -264,7 +197,7 @@ static void ig25_last_members_can_be_asked_more_often(void **state)
 
 	port.last_member_count = 4;
 	port.last_member_interval = mtime_ms(500);
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	past_startup();
 	from = l.now;
@@ -281,7 +214,7 @@ static void ig5_an_address_that_goes_ends_all_questions(void **state)
 {
 	struct igmp_link link = { .is_up = true, .mtu = 1500 };
 
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	past_startup();
 	report(H1, IGMP_TO_IN, G);
@@ -296,7 +229,7 @@ static void ig29_answers_raise_no_questions(void **state)
 {
 	struct ip4 both[2] = { S1, S2 };
 
-	begin();
+	start();
 	lab_report(&l, 0, H1, IGMP_IS_IN, G, both, 2);
 	past_startup();
 	report1(H1, IGMP_IS_IN, G, S1);
@@ -310,7 +243,7 @@ static void ig29_answers_raise_no_questions(void **state)
 /* P40: nothing ends before the membership interval does. */
 static void a_group_lives_as_long_as_the_standard_says(void **state)
 {
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	lab_pass(&l, GMI - 1);
 	assert_true(lab_wants(&l, 0, ANY, G));
@@ -318,7 +251,7 @@ static void a_group_lives_as_long_as_the_standard_says(void **state)
 	assert_false(lab_wants(&l, 0, ANY, G));
 	lab_close(&l);
 	cfg.is_gmi_rfc3376 = true;
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	lab_pass(&l, 259999);
 	assert_true(lab_wants(&l, 0, ANY, G));
@@ -329,7 +262,7 @@ static void a_group_lives_as_long_as_the_standard_says(void **state)
 /* Time is taken into account even if nobody has called tick in time. */
 static void what_has_expired_is_not_there_any_more(void **state)
 {
-	begin();
+	start();
 	report1(H1, IGMP_TO_EX, G, S2);
 	l.now = mtime_add(l.now, mtime_ms(GMI));
 	report1(H1, IGMP_ALLOW, G, S1);
@@ -345,7 +278,7 @@ static void wishes_change_without_a_gap(void **state)
 	struct ip4 s1 = S1;
 	struct igmp_rx rx = { .source = H1, .ttl = 1, .data = p.bytes };
 
-	begin();
+	start();
 	report1(H1, IGMP_ALLOW, G, S1);
 	igmp_packet_report(&p);
 	igmp_packet_record(&p, IGMP_IS_EX, G, NULL, 0);
@@ -374,7 +307,7 @@ static void wishes_change_without_a_gap(void **state)
 /* P32 */
 static void empty_lists_keep_nothing_alive(void **state)
 {
-	begin();
+	start();
 	assert_int_equal(report(H1, IGMP_IS_IN, G), IGMP_ACCEPTED);
 	assert_int_equal(report(H1, IGMP_TO_IN, G), IGMP_ACCEPTED);
 	assert_int_equal(report(H1, IGMP_ALLOW, G), IGMP_ACCEPTED);
@@ -387,7 +320,7 @@ static void empty_lists_keep_nothing_alive(void **state)
 
 static void ig21_a_lower_address_takes_over(void **state)
 {
-	begin();
+	start();
 	past_startup();
 	assert_int_equal(lab_query(&l, 0, LOW, general(3), NULL), IGMP_ACCEPTED);
 	assert_false(view().is_querier);
@@ -406,7 +339,7 @@ static void ig21_others_do_not(void **state)
 {
 	struct igmp_query group = { .version = 3, .response_ds = 10, .group = G };
 
-	begin();
+	start();
 	assert_int_equal(lab_query(&l, 0, HIGH, general(3), NULL), IGMP_ACCEPTED);
 	assert_int_equal(lab_query(&l, 0, ANY, general(3), NULL), IGMP_ACCEPTED);
 	assert_int_equal(lab_query(&l, 0, ADDR(10, 0, 0, 5), general(3), NULL), IGMP_DROP_OWN);
@@ -420,7 +353,7 @@ static void ig22_only_the_querier_or_a_lower_one_keeps_it(void **state)
 {
 	struct ip4 lower = ADDR(10, 0, 0, 0), middle = ADDR(10, 0, 0, 3);
 
-	begin();
+	start();
 	lab_query(&l, 0, LOW, general(3), NULL);
 	lab_pass(&l, 100000);
 	lab_query(&l, 0, middle, general(3), NULL);
@@ -439,7 +372,7 @@ static void ig23_the_s_flag_does_not_matter_to_the_election(void **state)
 	struct igmp_query q = general(3);
 
 	q.suppress = true;
-	begin();
+	start();
 	lab_query(&l, 0, LOW, q, NULL);
 	assert_false(view().is_querier);
 }
@@ -447,7 +380,7 @@ static void ig23_the_s_flag_does_not_matter_to_the_election(void **state)
 /* IG-24, P38 */
 static void ig24_who_asks_for_last_members_goes_on(void **state)
 {
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	past_startup();
 	report(H1, IGMP_TO_IN, G);
@@ -465,7 +398,7 @@ static void ig28_a_heard_question_lowers_timers(void **state)
 	struct igmp_query q = { .version = 3, .response_ds = 10, .group = G, .suppress = true };
 	struct ip4 s1 = S1;
 
-	begin();
+	start();
 	lab_query(&l, 0, LOW, general(3), NULL);
 	lab_forget(&l);
 	report(H1, IGMP_TO_EX, G);
@@ -492,7 +425,7 @@ static void ig28_a_slower_querier_is_waited_for(void **state)
 {
 	struct igmp_query q = { .version = 2, .response_ds = 50, .group = G };
 
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	lab_query(&l, 0, LOW, q, NULL);
 	assert_int_equal(group_ms(G), 10000);
@@ -504,7 +437,7 @@ static void the_queriers_numbers_are_taken_over(void **state)
 
 	q.robustness = 3;
 	q.interval_s = 60;
-	begin();
+	start();
 	lab_query(&l, 0, LOW, q, NULL);
 	assert_int_equal(view().robustness, 3);
 	assert_int_equal(view().query_interval.us, 60000000);
@@ -526,7 +459,7 @@ static void ig30_every_version_asks_in_its_own_format(void **state)
 	for (uint8_t version = 1; version <= 2; version++) {
 		setup(state);
 		port.version = version;
-		begin();
+		start();
 		assert_int_equal(l.sent[0].head.len, 8);
 		assert_memory_equal(l.sent[0].bytes, bytes[version - 1], 8);
 		assert_int_equal(report(H1, IGMP_TO_EX, G), IGMP_DROP_VERSION);
@@ -542,7 +475,7 @@ static void ig30_every_version_asks_in_its_own_format(void **state)
 static void ig30_v2_asks_for_a_group_in_eight_bytes(void **state)
 {
 	port.version = 2;
-	begin();
+	start();
 	lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, G);
 	past_startup();
 	lab_short(&l, 0, H1, IGMP_V2_LEAVE, 0, G);
@@ -555,7 +488,7 @@ static void ig30_v2_asks_for_a_group_in_eight_bytes(void **state)
 
 static void ig30_beside_an_older_router_the_older_version_is_spoken(void **state)
 {
-	begin();
+	start();
 	past_startup();
 	lab_query(&l, 0, HIGH, general(2), NULL);
 	assert_int_equal(view().version, 2);
@@ -592,7 +525,7 @@ static void ig30_beside_an_older_router_the_older_version_is_spoken(void **state
 static void ig30_a_newer_router_is_only_told_of(void **state)
 {
 	port.version = 2;
-	begin();
+	start();
 	lab_query(&l, 0, HIGH, general(3), NULL);
 	assert_int_equal(view().version, 2);
 	assert_int_equal(lab_events(&l, EVENT_IGMP_VERSION), 1);
@@ -602,7 +535,7 @@ static void ig30_a_newer_router_is_only_told_of(void **state)
 static void a_listener_never_asks(void **state)
 {
 	port.mode = IGMP_LISTEN;
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, G);
 	assert_true(lab_wants(&l, 0, ANY, G));
 	report(H1, IGMP_TO_IN, G);
@@ -629,7 +562,7 @@ static void ig41_v2_reports_and_leaves(void **state)
 	struct igmp_group_view g;
 	struct igmp_cursor c;
 
-	begin();
+	start();
 	assert_int_equal(lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, G), IGMP_ACCEPTED);
 	assert_true(lab_wants(&l, 0, ANY, G));
 	assert_true(lab_group(&l, 0, G, &c, &g));
@@ -647,7 +580,7 @@ static void ig41_v2_reports_and_leaves(void **state)
 /* Nothing is taken from a host that cannot say which sources it wants. */
 static void ig41_sources_are_not_blocked_beside_a_v2_host(void **state)
 {
-	begin();
+	start();
 	lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, G);
 	past_startup();
 	assert_int_equal(report1(H2, IGMP_BLOCK, G, S1), IGMP_ACCEPTED);
@@ -666,7 +599,7 @@ static void ig41_nothing_leaves_beside_a_v1_host(void **state)
 	struct igmp_group_view g;
 	struct igmp_cursor c;
 
-	begin();
+	start();
 	lab_short(&l, 0, H1, IGMP_V1_REPORT, 0, G);
 	past_startup();
 	assert_true(lab_group(&l, 0, G, &c, &g));
@@ -683,7 +616,7 @@ static void ig41_nothing_leaves_beside_a_v1_host(void **state)
 /* IG-42 */
 static void ig42_blocking_waits_for_the_last_membership_of_an_older_host(void **state)
 {
-	begin();
+	start();
 	lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, G);
 	for (int i = 0; i < 2; i++) {
 		lab_pass(&l, 130000);
@@ -702,7 +635,7 @@ static void ig42_blocking_waits_for_the_last_membership_of_an_older_host(void **
 /* IG-43, P31, P34 */
 static void ig43_any_source_is_nothing_in_the_ssm_range(void **state)
 {
-	begin();
+	start();
 	report1(H1, IGMP_ALLOW, SSM, S1);
 	past_startup();
 	assert_int_equal(report(H1, IGMP_TO_EX, SSM), IGMP_ACCEPTED);
@@ -724,7 +657,7 @@ static void ig43_the_ssm_range_can_be_another(void **state)
 
 	cfg.n_ssm = 2;
 	cfg.ssm = ranges;
-	begin();
+	start();
 	report(H1, IGMP_TO_EX, SSM);
 	report(H1, IGMP_TO_EX, G);
 	assert_true(lab_wants(&l, 0, ANY, SSM));
@@ -736,7 +669,7 @@ static void ig43_the_ssm_range_can_be_another(void **state)
 /* IG-4, P42 */
 static void ig4_hosts_without_an_address_count(void **state)
 {
-	begin();
+	start();
 	assert_int_equal(report(ANY, IGMP_TO_EX, G), IGMP_ACCEPTED);
 	assert_int_equal(lab_short(&l, 0, ANY, IGMP_V2_REPORT, 0, ADDR(239, 2, 2, 2)),
 			 IGMP_ACCEPTED);
@@ -748,7 +681,7 @@ static void ig4_hosts_without_an_address_count(void **state)
 static void ig4_foreign_hosts_can_be_refused(void **state)
 {
 	port.require_local_hosts = true;
-	begin();
+	start();
 	assert_int_equal(report(ADDR(9, 9, 9, 9), IGMP_TO_EX, G), IGMP_DROP_SOURCE);
 	assert_int_equal(report(ANY, IGMP_TO_EX, G), IGMP_ACCEPTED);
 	assert_int_equal(report(H1, IGMP_TO_EX, G), IGMP_ACCEPTED);
@@ -756,7 +689,7 @@ static void ig4_foreign_hosts_can_be_refused(void **state)
 
 static void ig4_groups_that_are_never_routed(void **state)
 {
-	begin();
+	start();
 	assert_int_equal(lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, ADDR(224, 0, 0, 251)),
 			 IGMP_DROP_GROUP);
 	assert_int_equal(lab_short(&l, 0, H1, IGMP_V2_REPORT, 0, ADDR(10, 1, 1, 1)),
@@ -779,7 +712,7 @@ static void ig8_envelopes_are_looked_at(void **state)
 	static struct igmp_packet p;
 	struct igmp_rx rx = { .source = H1, .ttl = 2, .data = p.bytes };
 
-	begin();
+	start();
 	igmp_packet_short(&p, IGMP_V2_REPORT, 0, G);
 	rx.len = p.len;
 	assert_int_equal(igmp_input(l.e, l.now, &rx, &lab_out), IGMP_DROP_TTL);
@@ -806,7 +739,7 @@ static void ig3_a_bad_report_has_no_effect_at_all(void **state)
 {
 	static struct igmp_packet p;
 
-	begin();
+	start();
 	igmp_packet_report(&p);
 	igmp_packet_record(&p, IGMP_TO_EX, G, NULL, 0);
 	igmp_packet_record(&p, IGMP_TO_EX, ADDR(239, 2, 2, 2), NULL, 0);
@@ -822,7 +755,7 @@ static void reports_come_at_a_bounded_rate_and_queries_pass(void **state)
 {
 	unsigned accepted = 0;
 
-	begin();
+	start();
 	for (int i = 0; i < 5000; i++)
 		accepted += report(H1, IGMP_IS_EX, G) == IGMP_ACCEPTED;
 	assert_int_equal(accepted, 2000);
@@ -848,7 +781,6 @@ static void garbage_uses_up_no_allowance(void **state)
 
 int main(void)
 {
-#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(ig20_two_queries_at_startup_and_then_one_each_interval),
 		STORY(ig5_nothing_is_asked_without_an_address),

@@ -4,53 +4,14 @@
  * groups, limits, access lists, tracking and fast leave, the proxy, links and configurations that
  * change.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "../lib/igmp_story.h"
 
-#include <cmocka.h>
-
-#include "../lib/igmp_lab.h"
-
-#define G   ADDR(239, 1, 1, 1)
-#define SSM ADDR(232, 1, 1, 1)
-#define S1  ADDR(198, 18, 9, 1)
-#define S2  ADDR(198, 18, 9, 2)
-#define ANY ((struct ip4){ 0 })
-#define H1  ADDR(10, 0, 0, 71)
-#define H2  ADDR(10, 0, 0, 72)
-#define UP  3 /* the upstream port of the proxy */
-
-static struct lab l;
-static struct igmp_config cfg;
-static struct igmp_port_config port;
-
-static int setup(void **state)
-{
-	cfg = igmp_config_default();
-	cfg.max_ports = 4;
-	cfg.max_groups = cfg.max_sources = cfg.max_hosts = 2000;
-	port = igmp_port_config_default();
-	return 0;
-}
+#define UP 3 /* the upstream port of the proxy */
 
 static void begin(void)
 {
-	lab_open(&l, &cfg);
-	lab_port(&l, 0, 5, &port);
-	lab_pass(&l, 40000);
-	lab_forget(&l);
-}
-
-static int teardown(void **state)
-{
-	struct igmp_stats all = *igmp_stats(l.e);
-
-	lab_balance(&all);
-	lab_close(&l);
-	return 0;
+	start();
+	past_startup();
 }
 
 static void change(void)
@@ -69,30 +30,12 @@ static void link_is(bool is_up)
 	lab_settle(&l);
 }
 
-static void report(struct ip4 host, uint8_t type, struct ip4 group)
-{
-	lab_report(&l, 0, host, type, group, NULL, 0);
-}
-
-static void report1(struct ip4 host, uint8_t type, struct ip4 group, struct ip4 source)
-{
-	lab_report(&l, 0, host, type, group, &source, 1);
-}
-
 static int set_static(struct ip4 source, struct ip4 group, unsigned how)
 {
 	int err = igmp_static_set(l.e, l.now, 0, (struct sg){ source, group }, how, &lab_out);
 
 	lab_settle(&l);
 	return err;
-}
-
-static struct igmp_port_view view(void)
-{
-	struct igmp_port_view p;
-
-	assert_true(igmp_port_show(l.e, 0, l.now, &p));
-	return p;
 }
 
 /* --- static groups and own joins ------------------------------------------------------------- */
@@ -542,9 +485,13 @@ static void ig53_only_the_querier_forwards(void **state)
 
 static void ig53_the_upstream_port_can_change(void **state)
 {
+	struct igmp_port_config up = port;
+
 	begin_proxy();
+	up.mode = IGMP_UPSTREAM;
 	lab_report(&l, 0, H1, IGMP_TO_EX, G, NULL, 0);
 	lab_report(&l, 0, H1, IGMP_ALLOW, SSM, (struct ip4[]){ S1 }, 1);
+	lab_port(&l, 2, 5, &up);
 	igmp_upstream_set(l.e, l.now, 2, &lab_out);
 	lab_settle(&l);
 	assert_false(joined(ANY, G) || joined(S1, SSM));
@@ -556,6 +503,29 @@ static void ig53_the_upstream_port_can_change(void **state)
 	lab_report(&l, 0, H1, IGMP_TO_IN, G, NULL, 0);
 	lab_pass(&l, 300000);
 	assert_int_equal(l.n_members, 0);
+}
+
+/* It may be another interface that comes back, of which the kernel knows no joins. */
+static void ig53_an_upstream_that_comes_back_is_joined_anew(void **state)
+{
+	struct igmp_link link;
+
+	begin_proxy();
+	lab_report(&l, 0, H1, IGMP_TO_EX, G, (struct ip4[]){ S2 }, 1);
+	lab_report(&l, 0, H1, IGMP_ALLOW, SSM, (struct ip4[]){ S1 }, 1);
+	assert_int_equal(joins(), 3);
+	link = view_of(UP).link;
+	link.is_up = false;
+	igmp_link(l.e, l.now, UP, &link, &lab_out);
+	lab_settle(&l);
+	assert_int_equal(joins(), 0);
+	lab_report(&l, 1, H1, IGMP_ALLOW, SSM, (struct ip4[]){ S2 }, 1);
+	assert_int_equal(joins(), 0);
+	link.is_up = true;
+	igmp_link(l.e, l.now, UP, &link, &lab_out);
+	lab_settle(&l);
+	assert_true(joined(ANY, G) && joined_but(S2, G) && joined(S1, SSM) && joined(S2, SSM));
+	assert_int_equal(joins(), 4);
 }
 
 /* P41: towards the upstream we are a host; that nobody asks there is worth an alarm. */
@@ -618,10 +588,8 @@ static void a_hundred_flaps_leave_nothing(void **state)
 /* All of a port's groups, with a list that holds a few at a time. */
 static void more_to_say_than_fits_is_said_bit_by_bit(void **state)
 {
-	cfg.has_proxy = port.is_proxied = true;
 	port.rate_burst = 100000;
-	begin();
-	igmp_upstream_set(l.e, l.now, UP, &lab_out);
+	begin_proxy();
 	for (uint32_t i = 0; i < 1000; i++)
 		report(H1, IGMP_TO_EX, ip4_from_host(0xef010101 + i));
 	assert_int_equal(l.n_members, 2000);
@@ -754,7 +722,6 @@ static void the_largest_tables_are_bounded(void **state)
 
 int main(void)
 {
-#define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		STORY(static_groups_need_no_report),
 		STORY(static_and_reported_memberships_add_up),
@@ -775,6 +742,7 @@ int main(void)
 		STORY(ig53_joins_change_without_a_gap),
 		STORY(ig53_only_the_querier_forwards),
 		STORY(ig53_the_upstream_port_can_change),
+		STORY(ig53_an_upstream_that_comes_back_is_joined_anew),
 		STORY(a_silent_upstream_is_told),
 		STORY(a_link_that_goes_takes_what_was_learned),
 		STORY(a_hundred_flaps_leave_nothing),

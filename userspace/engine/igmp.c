@@ -241,7 +241,7 @@ int igmp_static_set(struct igmp *e, struct mtime now, uint32_t port, struct sg s
 
 void igmp_upstream_set(struct igmp *e, struct mtime now, uint32_t port, struct actions *out)
 {
-	e->upstream = port;
+	e->upstream = port < e->cfg.max_ports ? port : IGMP_NO_PORT;
 	igmp_merged_move(e);
 	tell(e, now, out);
 }
@@ -267,6 +267,8 @@ void igmp_link(struct igmp *e, struct mtime now, uint32_t port, const struct igm
 		return;
 	set_active(e, p);
 	each_group(e, p, igmp_touch);
+	if (port == e->upstream)
+		igmp_merged_move(e);
 	igmp_role_start(e, p, now, out);
 	tell(e, now, out);
 }

@@ -62,10 +62,17 @@ void igmp_merge(struct igmp *e, struct sg sg, enum want_mode mode, bool is_more)
 	touch(e, group);
 }
 
+/* Nothing is joined on a link that is down: what comes back may be another interface. */
+static uint32_t upstream_of(const struct igmp *e)
+{
+	return e->upstream != IGMP_NO_PORT && e->ports[e->upstream].link.is_up ? e->upstream
+									       : IGMP_NO_PORT;
+}
+
 static uint8_t should_be_told(const struct igmp *e, const struct igmp_merged *group,
 			      const struct igmp_merged *m)
 {
-	if (e->upstream == IGMP_NO_PORT)
+	if (upstream_of(e) == IGMP_NO_PORT)
 		return 0;
 	if (m == group || !group->n_include)
 		return m->n_include ? TOLD_WANT : 0;
@@ -135,7 +142,7 @@ void igmp_merged_tell(struct igmp *e, struct actions *out)
 			return;
 }
 
-/* They are to be joined on another port. */
+/* They are to be joined on another port, or anew. */
 void igmp_merged_move(struct igmp *e)
 {
 	for (uint32_t i = 0; i <= e->merged_table.mask; i++)
