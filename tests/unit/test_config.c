@@ -116,6 +116,7 @@ static void check_good_igmp(const struct config_igmp *igmp)
 	assert_int_equal(igmp->statics[0].sg.source.net, 0);
 	assert_true(ip4_equal(igmp->statics[1].sg.source, ip("198.18.0.1")));
 	assert_true(ip4_equal(igmp->statics[1].sg.group, ip("232.7.7.7")));
+	assert_string_equal(igmp->upstream, "up0");
 	assert_int_equal(igmp->n_interfaces, 1);
 	assert_int_equal(igmp->interfaces[0].mode, IGMP_LISTEN);
 	assert_int_equal(igmp->interfaces[0].settings.n_access, 2);
@@ -256,7 +257,7 @@ static void every_cut_of_a_good_one_is_refused(void **state)
 
 		assert_int_equal(read_exact(&cfg, text, cut, &d), -22);
 		assert_int_equal(d.code, E_PROTO);
-		assert_true(d.line >= 1 && d.line <= 31 && d.what[0]);
+		assert_true(d.line >= 1 && d.line <= 32 && d.what[0]);
 	}
 	free(text);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration of IGMP: what interfaces have of their own, and how it is changed. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,6 +93,7 @@ static void differences_are_seen(void **state)
 		"querier_interfaces: ['o2']",
 		"querier_interfaces: ['o1'], source_interfaces: ['in0']",
 		"querier_interfaces: ['o1'], version: 2",
+		"querier_interfaces: ['o1'], proxy: { upstream: 'in0' }",
 		"querier_interfaces: ['o1'], robustness: 3",
 		"querier_interfaces: ['o1'], last_member_query_count: 2",
 		"querier_interfaces: ['o1'], track_hosts: true",
@@ -151,7 +153,7 @@ static void interfaces_are_enabled_and_disabled(void **state)
 	assert_int_equal(config_igmp_enable(igmp, "o2"), 0);
 	assert_int_equal(settings_of(cfg, "o2", IGMP_QUERIER)->version, 2);
 	check_round_trip(cfg);
-	assert_int_equal(config_igmp_disable(igmp, "o3"), -2);
+	assert_int_equal(config_igmp_disable(igmp, "o3"), -ENOENT);
 	assert_int_equal(config_igmp_disable(igmp, "o1"), 0);
 	assert_null(settings_of(cfg, "o1", IGMP_OFF));
 	assert_true(config_igmp_is_on(igmp));
@@ -180,6 +182,17 @@ static void static_groups_stay_while_an_interface_is_disabled(void **state)
 	config_free(cfg);
 }
 
+static void an_upstream_is_no_querier(void **state)
+{
+	struct config *cfg = read_igmp("querier_interfaces: ['o1'], proxy: { upstream: 'in0' }");
+
+	settings_of(cfg, "in0", IGMP_UPSTREAM);
+	assert_int_equal(config_igmp_enable(&cfg->igmp, "in0"), -EBUSY);
+	assert_int_equal(config_igmp_disable(&cfg->igmp, "in0"), -ENOENT);
+	check_round_trip(cfg);
+	config_free(cfg);
+}
+
 static void there_are_at_most_512_interfaces(void **state)
 {
 	struct config *cfg = config_new();
@@ -189,7 +202,7 @@ static void there_are_at_most_512_interfaces(void **state)
 		snprintf(name, sizeof(name), "o%d", i);
 		assert_int_equal(config_igmp_enable(&cfg->igmp, name), 0);
 	}
-	assert_int_equal(config_igmp_enable(&cfg->igmp, "more"), -7);
+	assert_int_equal(config_igmp_enable(&cfg->igmp, "more"), -E2BIG);
 	assert_int_equal(config_igmp_enable(&cfg->igmp, "o511"), 0);
 	check_round_trip(cfg);
 	config_free(cfg);
@@ -203,6 +216,7 @@ int main(void)
 		cmocka_unit_test(copies_have_access_lists_of_their_own),
 		cmocka_unit_test(interfaces_are_enabled_and_disabled),
 		cmocka_unit_test(static_groups_stay_while_an_interface_is_disabled),
+		cmocka_unit_test(an_upstream_is_no_querier),
 		cmocka_unit_test(there_are_at_most_512_interfaces),
 	};
 

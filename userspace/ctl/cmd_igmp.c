@@ -2,6 +2,8 @@
 /* Commands about IGMP. */
 #include "ctl/ctl.h"
 
+#include <string.h>
+
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 static void add_expiry(struct table *t, const cJSON *of)
@@ -81,6 +83,8 @@ static void interface_row(struct table *t, const cJSON *interface)
 	table_add(t, "%s", json_text(interface, "state"));
 	if (*json_text(interface, "error"))
 		table_append(t, ": %s", json_text(interface, "error"));
+	if (*json_text(interface, "mode") && strcmp(json_text(interface, "mode"), "querier") != 0)
+		table_append(t, ", %s", json_text(interface, "mode"));
 	table_add(t, "%s", json_text(interface, "querier"));
 	if (json_true(interface, "is_querier"))
 		table_append(t, ", this router");

@@ -17,7 +17,7 @@ int cmd_igmp_interfaces(struct relay *r, const struct request *q, cJSON *reply, 
 {
 	(void)q;
 	(void)d;
-	cJSON_AddItemToObject(reply, "interfaces", show_igmp_interfaces(r));
+	show_igmp_interfaces(r, reply);
 	return 0;
 }
 
@@ -49,6 +49,10 @@ static int change_igmp(struct relay *r, const struct request *q, cJSON *reply, s
 	config_free(next);
 	if (err == -ENOENT)
 		return diag_set(d, err, E_NOT_FOUND, "interface", "IGMP is not configured on %s",
+				name);
+	if (err == -EBUSY)
+		return diag_set(d, err, E_EXISTS, "interface",
+				"%s is the upstream of the proxy: this router is a host there",
 				name);
 	if (err == -E2BIG)
 		return diag_set(d, err, E_LIMIT, "interface", "IGMP is on %d interfaces already",

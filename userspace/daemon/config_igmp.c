@@ -106,6 +106,7 @@ bool config_igmp_equal(const struct config_igmp *a, const struct config_igmp *b)
 {
 	if (a->n_queriers != b->n_queriers || a->n_sources != b->n_sources ||
 	    a->n_statics != b->n_statics || a->n_interfaces != b->n_interfaces ||
+	    strcmp(a->upstream, b->upstream) != 0 ||
 	    !config_igmp_settings_equal(&a->settings, &b->settings))
 		return false;
 	if (!names_equal(a->queriers, b->queriers, a->n_queriers) ||
@@ -151,6 +152,9 @@ const struct config_igmp_settings *config_igmp_of(const struct config_igmp *igmp
 		return &own->settings;
 	if (querier_find(igmp, name) < igmp->n_queriers)
 		return &igmp->settings;
+	*mode = IGMP_UPSTREAM;
+	if (*igmp->upstream && strcmp(igmp->upstream, name) == 0)
+		return &igmp->settings;
 	*mode = IGMP_OFF;
 	return NULL;
 }
@@ -172,6 +176,8 @@ int config_igmp_enable(struct config_igmp *igmp, const char *name)
 		own->mode = IGMP_QUERIER;
 	if (own || querier_find(igmp, name) < igmp->n_queriers)
 		return 0;
+	if (strcmp(igmp->upstream, name) == 0)
+		return -EBUSY;
 	if (igmp->n_queriers + igmp->n_interfaces >= CONFIG_IGMP_INTERFACES_MAX)
 		return -E2BIG;
 	queriers = reallocarray(igmp->queriers, igmp->n_queriers + 1u, sizeof(*queriers));

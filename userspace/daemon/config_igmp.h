@@ -51,6 +51,7 @@ struct config_igmp {
 	struct config_igmp_interface *interfaces;
 	struct config_igmp_static *statics;
 	uint32_t n_queriers, n_sources, n_interfaces, n_statics;
+	char upstream[IFNAME_LEN]; /* of a proxy for all other interfaces; "" = none */
 };
 
 /* A copy is empty when there is no memory for it. */
@@ -71,7 +72,8 @@ bool config_igmp_is_on(const struct config_igmp *igmp);
 
 /*
  * Makes an interface ask, or not do so any more. What is said of it otherwise stays. 0, also when
- * it is so already; -ENOENT: there is nothing to take off; -E2BIG, -ENOMEM.
+ * it is so already; -ENOENT: there is nothing to take off; -EBUSY: it is the upstream of the
+ * proxy; -E2BIG, -ENOMEM.
  */
 int config_igmp_enable(struct config_igmp *igmp, const char *name);
 int config_igmp_disable(struct config_igmp *igmp, const char *name);

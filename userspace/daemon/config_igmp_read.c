@@ -221,6 +221,22 @@ static int read_statics(struct reader *rd, const struct json5_node *v, void *out
 	return 0;
 }
 
+/* --- proxy ------------------------------------------------------------------------------------ */
+
+static int read_upstream(struct reader *rd, const struct json5_node *v, void *out)
+{
+	return reader_interface(rd, v, ((struct config_igmp *)out)->upstream);
+}
+
+static const struct member proxy_members[] = {
+	{ "upstream", 0, true, read_upstream },
+};
+
+static int read_proxy(struct reader *rd, const struct json5_node *v, void *out)
+{
+	return reader_object(rd, v, proxy_members, COUNT(proxy_members), NULL, out);
+}
+
 /* --- the whole -------------------------------------------------------------------------------- */
 
 static const struct member igmp_members[] = {
@@ -228,6 +244,7 @@ static const struct member igmp_members[] = {
 	{ "source_interfaces", SLOT + 1, false, read_sources },
 	{ "interfaces", SLOT + 2, false, read_interfaces },
 	{ "static_groups", SLOT + 3, false, read_statics },
+	{ "proxy", SLOT + 4, false, read_proxy },
 };
 
 /* Refuses a setting for what others say; at the object when the text does not have it. */
@@ -305,6 +322,25 @@ static int check_statics(struct reader *rd, const struct json5_node *v,
 	return 0;
 }
 
+/* Upstream this router is a host, and elsewhere it is not. */
+static int check_proxy(struct reader *rd, const struct json5_node *v,
+		       const struct config_igmp *igmp)
+{
+	enum igmp_mode mode;
+	size_t mark = rd->path_len;
+
+	if (!*igmp->upstream || !config_igmp_of(igmp, igmp->upstream, &mode) ||
+	    mode == IGMP_UPSTREAM)
+		return 0;
+	reader_enter(rd, "proxy");
+	reader_enter(rd, "upstream");
+	diag_set(rd->d, 0, E_EXISTS, rd->path,
+		 "%s is one of querier_interfaces or interfaces: hosts are asked there",
+		 igmp->upstream);
+	reader_locate(rd, v, mark);
+	return -EINVAL;
+}
+
 static int check_number(struct reader *rd, const struct json5_node *v,
 			const struct config_igmp *igmp)
 {
@@ -327,6 +363,8 @@ int config_read_igmp(struct reader *rd, const struct json5_node *v, void *out)
 		err = check_times(rd, v, &igmp->settings);
 	if (!err)
 		err = check_interfaces(rd, v, igmp);
+	if (!err)
+		err = check_proxy(rd, v, igmp);
 	if (!err)
 		err = check_number(rd, v, igmp);
 	return err ? err : check_statics(rd, v, igmp);

@@ -66,6 +66,16 @@ static bool show_lists(cJSON *j, const struct config_igmp *igmp)
 	return ok;
 }
 
+static bool show_proxy(cJSON *j, const struct config_igmp *igmp)
+{
+	cJSON *proxy;
+
+	if (!*igmp->upstream)
+		return true;
+	proxy = cJSON_AddObjectToObject(j, "proxy");
+	return proxy && cJSON_AddStringToObject(proxy, "upstream", igmp->upstream);
+}
+
 bool config_igmp_show(cJSON *to, const struct config_igmp *igmp)
 {
 	struct config_igmp unset;
@@ -75,5 +85,6 @@ bool config_igmp_show(cJSON *to, const struct config_igmp *igmp)
 	if (config_igmp_equal(igmp, &unset))
 		return true;
 	j = cJSON_AddObjectToObject(to, "igmp");
-	return j && show_lists(j, igmp) && config_igmp_settings_show(j, &igmp->settings, false);
+	return j && show_lists(j, igmp) && show_proxy(j, igmp) &&
+	       config_igmp_settings_show(j, &igmp->settings, false);
 }

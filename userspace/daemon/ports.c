@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "daemon/relay.h"
+#include "daemon/router.h"
 #include "edge/log.h"
 
 #define CLAIMS_MAX 256 /* descriptors for unicast inputs, one each */
@@ -343,6 +343,8 @@ void port_join(struct relay *r, struct live_rule *live)
 	if (!ip4_is_multicast(rule->group))
 		port_claim(r, live);
 	if (live->is_joined || !ip4_is_multicast(rule->group))
+		return;
+	if (live->origin != ORIGIN_STATIC && router_host_is_on(r, rule->interface))
 		return;
 	live->joined_ifindex = live->now.key.ifindex;
 	live->join_error =

@@ -226,6 +226,11 @@ static void ports_follow(struct router *rt, const struct config_igmp *next)
 		port_has_igmp(rt, next->queriers[i], true);
 	for (uint32_t i = 0; i < next->n_interfaces; i++)
 		port_has_igmp(rt, next->interfaces[i].name, next->interfaces[i].mode != IGMP_OFF);
+	rt->upstream = ROUTER_NO_PORT;
+	if (*next->upstream) {
+		port_has_igmp(rt, next->upstream, true);
+		rt->upstream = router_port_get(rt, next->upstream);
+	}
 	for (uint32_t i = 0; i < next->n_sources; i++) {
 		struct router_port *p = port_named(rt, next->sources[i]);
 

@@ -45,6 +45,7 @@ struct router {
 	void *igmp_memory;
 	struct membership *joins; /* of our own, apart from those of rules */
 	uint64_t join_failures;
+	uint32_t upstream; /* port of the proxy's; ROUTER_NO_PORT = there is no proxy */
 	struct config_igmp igmp_config; /* what the engine was told last */
 	struct mrib *mrib;
 	struct rpf *rpf;
@@ -75,6 +76,9 @@ void router_igmp_interface(struct router *rt, struct router_port *p, const struc
 
 /* router_host.c: this host's own memberships, which the kernel reports */
 void router_host_join(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
+/* Whether what is routed from this interface is joined there by the above, not by its rules. */
+bool router_host_is_on(const struct relay *r, const char *interface);
+void router_host_follow(struct router *rt); /* which interface that is has changed */
 
 /* router_mroute.c */
 int router_mroute_open(struct router *rt);
@@ -105,4 +109,4 @@ void router_punt(struct router *rt, uint32_t port, struct sg sg, enum mcr_punt_k
 void show_mroute(const struct relay *r, cJSON *reply);
 cJSON *show_rpf(const struct relay *r, struct ip4 source);
 cJSON *show_igmp_groups(const struct relay *r);
-cJSON *show_igmp_interfaces(const struct relay *r);
+void show_igmp_interfaces(const struct relay *r, cJSON *reply);

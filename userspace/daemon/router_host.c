@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's side of IGMP: groups that this router joins as a host does. The kernel reports them
- * and answers queries. They are apart from the joins of rules, so that a source that is excluded
- * here is only excluded while no rule asks for it.
+ * The host's side of IGMP: groups that this router joins as a host does, for itself and for a
+ * proxy's hosts. The kernel reports them and answers queries. They are apart from the joins of
+ * rules, so that a source that is excluded here is only excluded while no rule asks for it; and
+ * the rules of routes join nothing on the proxy's upstream, lest they ask for more than hosts do.
  */
 #include <string.h>
 
@@ -39,4 +40,24 @@ void router_host_join(struct router *rt, uint32_t port, const struct act_member 
 	rt->join_failures++;
 	log_limited(LOG_L_WARNING, LOG_F_network, "%s: a group cannot be joined: %s", p->name,
 		    strerror(-err));
+}
+
+bool router_host_is_on(const struct relay *r, const char *interface)
+{
+	const struct router *rt = r->router;
+
+	return rt && rt->upstream != ROUTER_NO_PORT &&
+	       strcmp(rt->ports[rt->upstream].name, interface) == 0;
+}
+
+void router_host_follow(struct router *rt)
+{
+	struct relay *r = rt->relay;
+
+	for (struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live)) {
+		if (live->origin == ORIGIN_STATIC || !live->is_programmed)
+			continue;
+		port_leave(r, live);
+		port_join(r, live);
+	}
 }

@@ -18,8 +18,10 @@ int router_igmp_open(struct router *rt)
 	if (err)
 		return err;
 	cfg.max_ports = ROUTER_PORTS_MAX;
+	cfg.has_proxy = true; /* in case that one is configured later */
 	if (getrandom(&cfg.seed, sizeof(cfg.seed), 0) != sizeof(cfg.seed))
 		return -EIO;
+	rt->upstream = ROUTER_NO_PORT;
 	config_igmp_init(&rt->igmp_config);
 	igmp_init(&rt->igmp, &cfg, &mem); /* takes the measure */
 	mem.size = mem.used;
@@ -156,6 +158,8 @@ static void port_follow(struct router *rt, uint32_t port, const struct config_ig
 	const struct config_igmp_settings *s = config_igmp_of(next, p->name, &mode);
 	struct igmp_port_config cfg = port_config(s ? s : &next->settings, mode);
 
+	cfg.is_proxied = *next->upstream && mode >= IGMP_LISTEN;
+
 	if (igmp_port_set(rt->igmp, loop_clock(), port, &cfg, router_begin(rt)))
 		log_err(LOG_F_network, "%s: IGMP cannot work with these settings", p->name);
 	router_end(rt);
@@ -215,6 +219,10 @@ void router_igmp_follow(struct router *rt, const struct config_igmp *next)
 	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
 		port_follow(rt, i, &copy); /* whose access lists the engine keeps */
 	statics_add(rt, &copy);
+	igmp_upstream_set(rt->igmp, loop_clock(), rt->upstream, router_begin(rt));
+	router_end(rt);
+	if (strcmp(rt->igmp_config.upstream, copy.upstream) != 0)
+		router_host_follow(rt);
 	config_igmp_fini(&rt->igmp_config);
 	rt->igmp_config = copy;
 }

@@ -134,7 +134,12 @@ bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer 
 {
 	const struct rpf_query q = { .address = sg.source, .group = sg.group };
 
-	return rpf_lookup(rt->rpf, &q, out) == RPF_ok && may_route(rt, out->port);
+	if (rpf_lookup(rt->rpf, &q, out) == RPF_ok && may_route(rt, out->port))
+		return true;
+	if (rt->upstream == ROUTER_NO_PORT)
+		return false;
+	out->port = (uint16_t)rt->upstream; /* a proxy takes from there what is nowhere else */
+	return true;
 }
 
 bool router_mroute_is_wanted(const struct router *rt, struct ip4 group)
@@ -255,8 +260,9 @@ void router_mroute_interface(struct router *rt, const struct router_port *p, con
 
 void router_mroute_follow(struct router *rt, const struct config_igmp *next)
 {
-	rt->any_source_port =
-		next->n_sources ? router_port_get(rt, next->sources[0]) : ROUTER_NO_PORT;
+	rt->any_source_port = rt->upstream;
+	if (rt->upstream == ROUTER_NO_PORT && next->n_sources)
+		rt->any_source_port = router_port_get(rt, next->sources[0]);
 	if (rt->any_source_port == ROUTER_NO_PORT)
 		rt->any_source_port = MRIB_NO_PORT;
 	for (uint16_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++) {

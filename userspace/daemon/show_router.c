@@ -132,9 +132,16 @@ static const char *port_state(const struct router_port *p, const struct igmp_por
 static cJSON *show_port(const struct router_port *p, const struct igmp_port_view *v,
 			struct mtime now)
 {
+	static const char *const modes[] = {
+		[IGMP_OFF] = "off",
+		[IGMP_UPSTREAM] = "upstream",
+		[IGMP_LISTEN] = "listen",
+		[IGMP_QUERIER] = "querier",
+	};
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "interface", p->name);
+	cJSON_AddStringToObject(o, "mode", modes[v->config.mode]);
 	cJSON_AddStringToObject(o, "state", port_state(p, v));
 	if (p->igmp_error)
 		cJSON_AddStringToObject(o, "error", strerror(-p->igmp_error));
@@ -151,17 +158,18 @@ static cJSON *show_port(const struct router_port *p, const struct igmp_port_view
 	return o;
 }
 
-cJSON *show_igmp_interfaces(const struct relay *r)
+void show_igmp_interfaces(const struct relay *r, cJSON *reply)
 {
 	const struct router *rt = r->router;
-	cJSON *list = cJSON_CreateArray();
+	cJSON *list = cJSON_AddArrayToObject(reply, "interfaces");
 	struct mtime now = loop_now(r->loop);
 	struct igmp_port_view v;
 
 	for (uint32_t i = 0; rt && i < ROUTER_PORTS_MAX; i++)
 		if (rt->ports[i].has_igmp && igmp_port_show(rt->igmp, i, now, &v))
 			cJSON_AddItemToArray(list, show_port(&rt->ports[i], &v, now));
-	return list;
+	cJSON_AddNumberToObject(reply, "joins", rt ? (double)membership_count(rt->joins) : 0);
+	cJSON_AddNumberToObject(reply, "join_failures", rt ? (double)rt->join_failures : 0);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
