@@ -53,7 +53,7 @@ check_above() {
 # outputs GROUP : where the proxy forwards a group to
 outputs() {
 	ctl r --output json mroute | jq -r "[.routes[] | select(.group == \"$1\" and .output_interfaces != []) |
-		.input_interface + \">\" + (.output_interfaces | join(\",\"))] | join(\" \")"
+		.input_interface + \">\" + (.output_interfaces | join(\",\"))] | unique | join(\" \")"
 }
 
 outputs_are() {

@@ -771,7 +771,7 @@ static void garbage_uses_up_no_allowance(void **state)
 {
 	static struct igmp_packet p;
 
-	begin();
+	start();
 	igmp_packet_short(&p, IGMP_V2_REPORT, 0, G);
 	p.bytes[2] ^= 1;
 	for (int i = 0; i < 5000; i++)
