@@ -67,6 +67,8 @@ enum egress_kind {
 	EGRESS_PACKET = 1, /* AF_PACKET with virtio_net_hdr: the worker builds the whole frame */
 	EGRESS_UDP,	   /* UDP socket: the kernel routes; UDP_SEGMENT */
 	EGRESS_RAW,	   /* raw IP socket: the kernel routes; the worker builds the IP header */
+	EGRESS_REGISTER,   /* raw PIM socket: the packet as it came goes in a PIM Register, and the
+			      kernel routes that */
 };
 
 /* Sockets are named by main and shared by outputs. An unknown name replaces nothing: last wins. */
@@ -92,7 +94,7 @@ struct wm_output {
 	uint16_t port;	 /* host order, 0 = keep */
 	uint16_t mtu;	 /* 0 = not known: the kernel's routes decide */
 	uint32_t source; /* network order, unless keeps_source */
-	uint32_t group;	 /* network order */
+	uint32_t group;	 /* network order; of a Register: who gets it */
 	uint8_t dst_mac[6], src_mac[6];
 };
 

@@ -75,6 +75,8 @@ static void each_obstacle_is_named(void **state)
 	sample_init(&s, 3);
 	s.out[1].wire.kind = EGRESS_UDP;
 	assert_refused(&s, "o1: goes by the kernel's routes");
+	s.out[1].wire.kind = EGRESS_REGISTER;
+	assert_refused(&s, "o1: goes by the kernel's routes");
 	s.out[1].wire.kind = EGRESS_RAW;
 	assert_refused(&s, "o1: goes by the kernel's routes");
 	s.o[1].interface[0] = '\0';

@@ -408,6 +408,42 @@ static void a_raw_socket_sends_finished_datagrams(void **state)
 	}
 }
 
+/* RFC 7761 §4.9.3: behind 8 bytes with a checksum of their own the packet, as it came. */
+static void a_register_carries_the_packet_as_it_came(void **state)
+{
+	static const uint8_t head[] = { 0x21, 0, 0xde, 0xff, 0, 0, 0, 0 };
+	struct resolved_output o = { .wire = { .kind = EGRESS_REGISTER } };
+	uint8_t want[AT_PAYLOAD + 1400];
+	struct packet p = packet_sample();
+	int fd;
+
+	skip_unless_possible();
+	fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_PIM);
+	o.literal.net = htonl(IP(198, 18, 1, 1));
+	egress_socket(e, SOCK_A, sockets_open(&relay, sockets_name(&relay, &o, false)));
+	add_output(EGRESS_REGISTER, IP(198, 18, 1, 1), 0)->can_segment = 0;
+	p.tos = 0xb9; /* EF, ECT(1) */
+	push_frame(&p, 0, 1400, 0);
+	push_frame(&p, 1400, 1400, 0);
+	push_frame(&p, 2800, 99, 0);
+	send_batch();
+	assert_row(0, 3, 2899);
+	for (size_t i = 0; i < 3; i++) {
+		size_t len = i < 2 ? 1400 : 99;
+		struct arrival a;
+
+		packet_write(want, &p, payload + 1400 * i, len);
+		a = receive(fd);
+		assert_int_equal(a.len, 20 + 8 + 28 + len);
+		assert_int_equal(received[1], 0xb9);
+		assert_int_equal(received[8], 64);
+		assert_memory_equal(received + 12, (&(uint32_t){ htonl(IP(198, 18, 1, 1)) }), 4);
+		assert_memory_equal(received + 20, head, 8);
+		assert_memory_equal(received + 28, want + AT_IP, 28 + len);
+	}
+	close(fd);
+}
+
 /* A receiver of raw IP sees headers and all. */
 static void esp_goes_out_as_it_came_but_for_the_headers(void **state)
 {
@@ -839,6 +875,7 @@ int main(void)
 		T(without_segmentation_each_is_sent_singly),
 		T(a_raw_socket_sends_finished_datagrams),
 		T(esp_goes_out_as_it_came_but_for_the_headers),
+		T(a_register_carries_the_packet_as_it_came),
 		T(datagrams_without_checksum_and_empty_ones_arrive),
 		T(a_super_frame_takes_as_many_sends_as_needed),
 		T(a_super_frame_of_huge_segments_ends),

@@ -224,6 +224,27 @@ static void a_missing_output_does_not_stop_the_others(void **state)
 	assert_string_equal(s.to.reason, "no output can be used: later0 does not exist yet");
 }
 
+static void a_register_goes_by_routes(void **state)
+{
+	struct sample s;
+
+	sample_init(&s);
+	s.r.kind = RULE_ROUTE;
+	s.r.n_outputs = 2;
+	s.o[1] = (struct rule_output){ .register_to = ip("198.18.9.9"),
+				       .register_from = ip("198.18.2.1") };
+	resolve(&s);
+	assert_int_equal(s.to.state, RESOLVE_ACTIVE);
+	assert_int_equal(s.out[1].state, RESOLVE_ACTIVE);
+	assert_int_equal(s.out[1].wire.kind, EGRESS_REGISTER);
+	assert_int_equal(s.out[1].wire.group, ip("198.18.9.9").net);
+	assert_int_equal(s.out[1].literal.net, ip("198.18.2.1").net);
+	assert_int_equal(s.out[1].ifindex, 0);
+	assert_int_equal(s.out[1].wire.ttl, 64);
+	assert_int_equal(s.out[1].wire.can_segment, 0);
+	assert_int_equal(s.out[1].wire.is_up, 1);
+}
+
 /* It drops: else its source would be forwarded as the group is. */
 static void a_route_is_active_without_outputs(void **state)
 {
@@ -423,6 +444,7 @@ int main(void)
 		cmocka_unit_test(an_input_that_is_down_is_active_and_says_so),
 		cmocka_unit_test(a_missing_output_does_not_stop_the_others),
 		cmocka_unit_test(a_route_is_active_without_outputs),
+		cmocka_unit_test(a_register_goes_by_routes),
 		cmocka_unit_test(a_group_needs_an_address_to_send_from),
 		cmocka_unit_test(an_output_that_is_down_is_active_and_says_so),
 		cmocka_unit_test(the_kind_follows_from_target_and_policies),

@@ -320,7 +320,7 @@ const char *rule_summary(const struct rule *rule, char *buf, size_t cap)
 
 		n += (size_t)snprintf(buf + n, cap - n, "%s%s%s%s:%u", i ? ", " : " ", o->interface,
 				      o->interface[0] ? " " : "",
-				      ip4_format(o->address.net ? o->address : rule->group, a),
+				      ip4_format(rule_output_to(rule, o), a),
 				      o->port ? o->port : rule->port);
 	}
 	return buf;

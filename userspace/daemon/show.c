@@ -65,10 +65,10 @@ static void show_output_counters(const struct relay *r, cJSON *o, const struct l
 static cJSON *show_output(const struct relay *r, const struct live_rule *live, unsigned i,
 			  bool with_counters)
 {
-	static const char *const kinds[] = { "", "packet", "udp", "raw" };
+	static const char *const kinds[] = { "", "packet", "udp", "raw", "register" };
 	const struct rule_output *out = &live->rule->outputs[i];
 	const struct resolved_output *now = &live->now.outputs[i];
-	struct ip4 to = out->address.net ? out->address : live->rule->group;
+	struct ip4 to = rule_output_to(live->rule, out);
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "interface", out->interface);
@@ -372,6 +372,7 @@ static void explain_output(cJSON *list, const struct live_rule *live, unsigned i
 		"as frames of the relay's own",
 		"by the kernel's routes",
 		"as raw IP packets by the kernel's routes",
+		"in PIM Registers by the kernel's routes",
 	};
 
 	if (now->wire.ttl)

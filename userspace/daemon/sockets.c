@@ -4,7 +4,7 @@
  * need the same. Closing a packet socket takes the kernel many milliseconds, so they are kept when
  * a worker dies, and for some time when no output needs them. A packet socket (packet(7)) or raw
  * socket (raw(7)) belongs to an egress interface, a UDP socket to an interface or none, a source
- * address or none, and a DF policy.
+ * address or none, and a DF policy, a socket for Registers to a source address.
  */
 #include <errno.h>
 #include <limits.h>
@@ -28,6 +28,9 @@
 #define SEND_BUFFER  (8 << 20)
 #define RING_ENTRIES 256 /* sends of a worker that are submitted at a time */
 
+static struct sock_filter no_packet = { BPF_RET | BPF_K, 0, 0, 0 };
+static const struct sock_fprog takes_nothing = { 1, &no_packet };
+
 static bool socket_same(const struct egress_socket *a, const struct egress_socket *b)
 {
 	return !a->is_dead && a->kind == b->kind && a->df == b->df && a->ifindex == b->ifindex &&
@@ -42,6 +45,8 @@ uint32_t sockets_name(struct relay *r, const struct resolved_output *o, bool df)
 
 	if (want.kind == EGRESS_UDP) {
 		want.df = df;
+		want.source = o->literal;
+	} else if (want.kind == EGRESS_REGISTER) {
 		want.source = o->literal;
 	}
 	for (uint32_t i = 0; i < r->n_sockets; i++) {
@@ -152,6 +157,29 @@ static int open_raw(const struct egress_socket *s)
 	return err;
 }
 
+/* For PIM Registers: sends only, though the kernel would give it all PIM that comes to this host.
+ */
+static int open_register(const struct egress_socket *s)
+{
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_PIM);
+	struct sockaddr_in from = { .sin_family = AF_INET, .sin_addr.s_addr = s->source.net };
+	int yes = 1, pmtu = IP_PMTUDISC_DONT, ttl = 64, err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &takes_nothing, sizeof(takes_nothing)) ||
+	    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &pmtu, sizeof(pmtu)) ||
+	    setsockopt(fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) ||
+	    setsockopt(fd, IPPROTO_IP, IP_RECVERR, &yes, sizeof(yes)) || /* as above */
+	    setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &yes, sizeof(yes)) ||
+	    bind(fd, (struct sockaddr *)&from, sizeof(from)))
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
 int sockets_open(const struct relay *r, uint32_t name)
 {
 	const struct egress_socket *s = &r->sockets[name];
@@ -166,6 +194,9 @@ int sockets_open(const struct relay *r, uint32_t name)
 		break;
 	case EGRESS_RAW:
 		fd = open_raw(s);
+		break;
+	case EGRESS_REGISTER:
+		fd = open_register(s);
 		break;
 	}
 	if (fd >= 0)
@@ -302,8 +333,6 @@ int sockets_claim(const struct rule *rule, uint32_t ifindex)
 		.sin_addr.s_addr = rule->group.net,
 		.sin_port = htons(is_udp ? rule->port : 0),
 	};
-	struct sock_filter none = { BPF_RET | BPF_K, 0, 0, 0 };
-	struct sock_fprog filter = { 1, &none };
 	int yes = 1, err, fd;
 
 	if (is_udp && !rule->port)
@@ -312,9 +341,10 @@ int sockets_claim(const struct rule *rule, uint32_t ifindex)
 	if (fd < 0)
 		return -errno;
 	err = bind_device(fd, ifindex);
-	if (!err && (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ||
-		     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
-		     bind(fd, (struct sockaddr *)&at, sizeof(at))))
+	if (!err &&
+	    (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &takes_nothing, sizeof(takes_nothing)) ||
+	     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) ||
+	     bind(fd, (struct sockaddr *)&at, sizeof(at))))
 		err = -errno;
 	if (!err)
 		return fd;

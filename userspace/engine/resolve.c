@@ -7,7 +7,8 @@
 
 #include "engine/resolve.h"
 
-#define UNICAST_TTL 64
+#define UNICAST_TTL  64
+#define REGISTER_TTL 64
 
 const char *resolve_state_name(enum resolve_state s)
 {
@@ -82,6 +83,20 @@ static void resolve_policies(const struct rule *rule, const struct rule_output *
 		o->wire.ttl = 0;
 }
 
+/* The kernel routes it, and cuts up what is too large. */
+static void resolve_register(const struct rule_output *spec, struct resolved_output *o)
+{
+	o->wire = (struct wm_output){
+		.kind = EGRESS_REGISTER,
+		.group = spec->register_to.net,
+		.ttl = REGISTER_TTL,
+		.dscp = -1,
+		.keeps_source = 1,
+		.is_up = 1,
+	};
+	o->literal = spec->register_from;
+}
+
 static void resolve_output(const struct rule *rule, const struct rule_output *spec,
 			   uint8_t multicast_ttl, port_find_fn find, const void *arg,
 			   struct resolved_output *o)
@@ -89,6 +104,10 @@ static void resolve_output(const struct rule *rule, const struct rule_output *sp
 	struct port_view way, port = { .is_up = true, .has_udp_gso = true };
 
 	*o = (struct resolved_output){ .state = RESOLVE_ACTIVE };
+	if (spec->register_to.net) {
+		resolve_register(spec, o);
+		return;
+	}
 	resolve_policies(rule, spec, multicast_ttl, o);
 	if (spec->interface[0] && !find(arg, spec->interface, &port)) {
 		output_fail(o, RESOLVE_UNRESOLVED, spec->interface, "does not exist yet");

@@ -194,8 +194,10 @@ static int input_check(const struct rule *r, const char *where, struct diag *d)
 	return 0;
 }
 
-static struct ip4 output_address(const struct rule *r, const struct rule_output *o)
+struct ip4 rule_output_to(const struct rule *r, const struct rule_output *o)
 {
+	if (o->register_to.net)
+		return o->register_to;
 	return o->address.net ? o->address : r->group;
 }
 
@@ -264,7 +266,7 @@ static bool output_same_copy(const struct rule *r, const struct rule_output *a,
 {
 	uint16_t port_a = a->port ? a->port : r->port, port_b = b->port ? b->port : r->port;
 
-	return port_a == port_b && ip4_equal(output_address(r, a), output_address(r, b)) &&
+	return port_a == port_b && ip4_equal(rule_output_to(r, a), rule_output_to(r, b)) &&
 	       !strcmp(a->interface, b->interface) && a->source_policy == b->source_policy &&
 	       (a->source_policy != SOURCE_LITERAL || ip4_equal(a->source, b->source));
 }
@@ -401,6 +403,8 @@ static bool output_equal(const struct rule_output *a, const struct rule_output *
 	       a->port == b->port && a->ttl_policy == b->ttl_policy &&
 	       (a->ttl_policy != TTL_FIXED || a->ttl == b->ttl) &&
 	       a->source_policy == b->source_policy && a->dscp == b->dscp &&
+	       ip4_equal(a->register_to, b->register_to) &&
+	       ip4_equal(a->register_from, b->register_from) &&
 	       (a->source_policy != SOURCE_LITERAL || ip4_equal(a->source, b->source));
 }
 

@@ -30,7 +30,11 @@ enum rule_kind {
 };
 enum source_policy { SOURCE_INTERFACE, SOURCE_PRESERVE, SOURCE_LITERAL };
 
-/* Where one copy goes. An empty interface means: unicast, by the kernel's routes. */
+/*
+ * Where one copy goes. An empty interface means: unicast, by the kernel's routes. With register_to
+ * it goes to that rendezvous point in a PIM Register (RFC 7761 §4.4.1), as it came; nothing else
+ * counts then. Only routes have such outputs.
+ */
 struct rule_output {
 	char interface[IFNAME_LEN];
 	struct ip4 address;        /* group or unicast; 0 = the input's group */
@@ -39,6 +43,7 @@ struct rule_output {
 	uint8_t source_policy;     /* enum source_policy */
 	int8_t dscp;               /* 0…63, −1 = keep */
 	struct ip4 source;         /* with SOURCE_LITERAL */
+	struct ip4 register_to, register_from;
 };
 
 struct rule {
@@ -77,6 +82,9 @@ int rule_check(const struct rule *r, const char *where, struct diag *d);
  * is scratch memory of at least 4 × n entries. 0 or -EINVAL, -E2BIG.
  */
 int ruleset_check(const struct ruleset *set, uint32_t *index, size_t index_len, struct diag *d);
+
+/* The group or host that an output sends to. */
+struct ip4 rule_output_to(const struct rule *r, const struct rule_output *o);
 
 const struct rule *ruleset_find_name(const struct ruleset *set, const char *name);
 

@@ -318,6 +318,19 @@ static void fill_raw(struct send_slot *s, const struct run *r, const struct wm_o
 	s->msg.msg_iovlen = 1;
 }
 
+/* By a raw socket for PIM: the kernel makes the outer IP header. DSCP and ECN are the packet's. */
+static void fill_register(struct send_slot *s, const struct run *r, const struct wm_output *out)
+{
+	int tos = r->flow.tos;
+
+	s->to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = out->group };
+	s->msg.msg_name = &s->to;
+	s->msg.msg_namelen = sizeof(s->to);
+	control_add(s, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	s->iov[0] = (struct iovec){ s->header, header_register(s->header, r, s->what.bytes) };
+	s->msg.msg_iovlen = 1;
+}
+
 /* One send of `bytes` payload bytes of the run, starting at `from`. */
 static void egress_send(struct egress *e, const struct batch *b, const struct run *r,
 			const struct wm_output *out, uint32_t from, uint32_t bytes,
@@ -336,10 +349,15 @@ static void egress_send(struct egress *e, const struct batch *b, const struct ru
 	case EGRESS_RAW:
 		fill_raw(s, r, out);
 		break;
+	case EGRESS_REGISTER:
+		fill_register(s, r, out);
+		break;
 	}
 	n = batch_gather(b, r, from, bytes, s->iov + s->msg.msg_iovlen, RUN_PIECES);
 	if (out->kind == EGRESS_RAW)
 		header_raw_checksum(s->header, r, frame_sum(s->iov + 1, n));
+	else if (out->kind == EGRESS_REGISTER)
+		header_raw_checksum(s->header + HEADER_REGISTER, r, frame_sum(s->iov + 1, n));
 	s->msg.msg_iovlen += n;
 }
 
@@ -378,7 +396,8 @@ static void egress_output(struct egress *e, const struct batch *b, const struct 
 			  const struct wm_output *out)
 {
 	struct ledger_output *row = &e->ledger->outputs[out->output];
-	uint32_t headers = r->flow.protocol == IPPROTO_UDP ? 28 : 20;
+	uint32_t headers = (r->flow.protocol == IPPROTO_UDP ? 28 : 20) +
+			   (out->kind == EGRESS_REGISTER ? HEADER_REGISTER + 20 : 0);
 	uint32_t mtu = out->mtu ? out->mtu : UINT16_MAX;
 	uint32_t room = mtu > headers ? mtu - headers : 0;
 	/* where the kernel chooses the way it cuts up what is too large, but no segments */

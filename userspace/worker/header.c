@@ -58,6 +58,21 @@ uint32_t header_frame(uint8_t *at, const struct run *r, const struct wm_output *
 	return ETH_HLEN + header_ip(at + ETH_HLEN, r, out, bytes);
 }
 
+uint32_t header_register(uint8_t *at, const struct run *r, uint32_t bytes)
+{
+	/* version 2, type 1; neither from a border router nor a Null-Register */
+	static const uint8_t head[HEADER_REGISTER] = { 0x21, 0, 0xde, 0xff, 0, 0, 0, 0 };
+	const struct wm_output as_it_came = {
+		.group = r->flow.group,
+		.ttl = r->flow.ttl,
+		.dscp = -1,
+		.keeps_source = 1,
+	};
+
+	memcpy(at, head, sizeof(head));
+	return HEADER_REGISTER + header_ip(at + HEADER_REGISTER, r, &as_it_came, bytes);
+}
+
 void header_raw_checksum(uint8_t *ip, const struct run *r, uint32_t payload)
 {
 	struct udphdr udp;

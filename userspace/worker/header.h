@@ -23,5 +23,12 @@ uint32_t header_ip(uint8_t *at, const struct run *r, const struct wm_output *out
 uint32_t header_frame(uint8_t *at, const struct run *r, const struct wm_output *out,
 		      uint32_t bytes);
 
+/*
+ * A PIM Register's header, and behind it the packet's own as they came, with the length of this
+ * datagram of the run (RFC 7761 §4.9.3; the checksum is over the first 8 bytes only).
+ */
+#define HEADER_REGISTER 8
+uint32_t header_register(uint8_t *at, const struct run *r, uint32_t bytes);
+
 /* Completes the UDP checksum of header_ip's header; `payload` is the payload's sum. */
 void header_raw_checksum(uint8_t *ip, const struct run *r, uint32_t payload);
