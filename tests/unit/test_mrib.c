@@ -426,6 +426,41 @@ static void a_route_becomes_a_rule(void **state)
 	assert_string_equal(r.rule.id, "mroute:*,239.1.1.1");
 }
 
+static void a_source_is_registered_behind_its_outputs(void **state)
+{
+	const struct ip4 rp = { inet_addr("198.18.9.9") }, me = { inet_addr("198.18.0.2") };
+	const struct ip4 none = { 0 };
+	struct mrib_rule r;
+	struct sg sg;
+
+	assert_int_equal(mrib_register_set(mrib, T0, S, rp, me), -ENOENT);
+	assert_int_equal(mrib_register_set(mrib, T0, G, rp, me), -ENOENT);
+	input(S, 0, MRIB_PIM);
+	assert_int_equal(mrib_register_set(mrib, T0, S, rp, me), 0);
+	assert_true(mrib_rule(mrib, S, MRIB_RULE_MAIN, &r));
+	assert_int_equal(r.rule.n_outputs, 1);
+	assert_true(ip4_equal(r.outputs[0].register_to, rp));
+	assert_true(ip4_equal(r.outputs[0].register_from, me));
+	want(S, 3, MRIB_IGMP);
+	assert_true(mrib_rule(mrib, S, MRIB_RULE_MAIN, &r));
+	assert_int_equal(r.rule.n_outputs, 2);
+	assert_int_equal(r.outputs[0].register_to.net, 0);
+	assert_true(ip4_equal(r.outputs[1].register_to, rp));
+	while (mrib_dirty_next(mrib, &sg))
+		;
+	assert_int_equal(mrib_register_set(mrib, T0, S, rp, me), 0);
+	assert_false(mrib_dirty_next(mrib, &sg)); /* nothing new */
+	assert_int_equal(mrib_register_set(mrib, T0, S, none, none), 0);
+	assert_true(mrib_dirty_next(mrib, &sg));
+	assert_true(mrib_rule(mrib, S, MRIB_RULE_MAIN, &r));
+	assert_int_equal(r.rule.n_outputs, 1);
+	assert_int_equal(mrib_register_set(mrib, T0, S, rp, me), 0);
+	mrib_forget_origin(mrib, T0, MRIB_PIM);
+	input(S, 0, MRIB_IGMP);
+	assert_true(mrib_rule(mrib, S, MRIB_RULE_MAIN, &r));
+	assert_int_equal(r.rule.n_outputs, 1);
+}
+
 static void what_must_not_be_forwarded_has_a_rule_that_drops(void **state)
 {
 	struct mrib_rule r;
@@ -907,6 +942,7 @@ int main(void)
 		T(limits_are_counted_and_known),
 		T(an_origin_or_a_port_is_forgotten),
 		T(a_route_becomes_a_rule),
+		T(a_source_is_registered_behind_its_outputs),
 		T(what_must_not_be_forwarded_has_a_rule_that_drops),
 		T(more_outputs_than_a_rule_has_are_counted),
 		T(dirty_routes_are_named_once_also_those_that_went),

@@ -239,6 +239,10 @@ static cJSON *show_route(const struct relay *r, const struct mrib_route *route, 
 	cJSON_AddStringToObject(o, "input_interface",
 				route->input == MRIB_NO_PORT ? "" : rt->ports[route->input].name);
 	cJSON_AddNumberToObject(o, "age_secs", (double)(now.us - route->created.us) / 1e6);
+	if (route->register_to.net) {
+		add_address(o, "register_to", route->register_to);
+		add_address(o, "register_from", route->register_from);
+	}
 	show_route_outputs(o, rt, route->sg);
 	show_route_rule(o, r, route->sg);
 	return o;

@@ -31,6 +31,7 @@ struct route {
 	struct sg sg;
 	uint64_t generation;
 	struct mtime created, changed;
+	struct ip4 register_to, register_from;
 	uint16_t n_marks;
 	uint16_t inputs[MRIB_ORIGINS];
 };
@@ -349,6 +350,21 @@ void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enu
 	route_changed(m, now, r);
 }
 
+int mrib_register_set(struct mrib *m, struct mtime now, struct sg sg, struct ip4 to,
+		      struct ip4 from)
+{
+	struct route *r = route_find(m, sg);
+
+	if (!r || !sg.source.net)
+		return -ENOENT;
+	if (ip4_equal(r->register_to, to) && ip4_equal(r->register_from, from))
+		return 0;
+	r->register_to = to;
+	r->register_from = from;
+	route_changed(m, now, r);
+	return 0;
+}
+
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin)
 {
@@ -374,6 +390,10 @@ static bool route_forget(struct mrib *m, struct route *r, uint8_t origins, uint1
 {
 	bool has_changed = false;
 
+	if (port == MRIB_NO_PORT && origins & 1u << MRIB_PIM) {
+		has_changed = r->register_to.net != 0;
+		r->register_to = r->register_from = (struct ip4){ 0 };
+	}
 	for (struct mark **at = &r->marks, *mark; (mark = *at);) {
 		bool is_it = port == MRIB_NO_PORT || mark->port == port;
 
@@ -482,6 +502,8 @@ static void route_view(const struct route *r, struct mrib_route *out)
 		.input = own_input(from),
 		.is_shared = from != r,
 		.n_ports = r->n_marks,
+		.register_to = r->register_to,
+		.register_from = r->register_from,
 		.generation = r->generation,
 		.created = r->created,
 		.changed = r->changed,

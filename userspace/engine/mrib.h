@@ -89,6 +89,13 @@ int mrib_add(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum
 void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum mrib_mark mark,
 	      enum mrib_origin origin);
 
+/*
+ * What comes in for (S,G) goes to the rendezvous point `to` as well, in PIM Registers from the
+ * address `from`; 0 = not. It does not keep a route alone. 0, or -ENOENT: there is no route.
+ */
+int mrib_register_set(struct mrib *m, struct mtime now, struct sg sg, struct ip4 to,
+		      struct ip4 from);
+
 /* The input as this origin sees it, which can keep a route alone. MRIB_NO_PORT: no word on it. */
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin);
@@ -106,6 +113,7 @@ struct mrib_route {
 	struct sg sg;
 	uint16_t input;            /* MRIB_NO_PORT: none */
 	enum mrib_origin input_by; /* valid with an input */
+	struct ip4 register_to, register_from; /* 0 = not */
 	bool is_shared;            /* nobody knows one for (S,G): the input is that of (*,G) */
 	uint16_t inputs[MRIB_ORIGINS]; /* what each says */
 	uint16_t n_ports;          /* marked ones, its own */

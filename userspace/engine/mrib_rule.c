@@ -45,6 +45,22 @@ static void outputs_fill(const struct mrib *m, struct sg sg, struct mrib_rule *o
 	}
 }
 
+static void register_fill(const struct mrib *m, struct sg sg, struct mrib_rule *out)
+{
+	struct mrib_route r;
+
+	if (!mrib_find(m, sg, &r) || !r.register_to.net)
+		return;
+	if (out->rule.n_outputs == RULE_OUTPUTS_MAX) {
+		out->n_beyond++;
+		return;
+	}
+	out->outputs[out->rule.n_outputs++] = (struct rule_output){
+		.register_to = r.register_to,
+		.register_from = r.register_from,
+	};
+}
+
 /* Where the rule takes its packets from: MRIB_NO_PORT when there is nothing to take. */
 static uint16_t input_for(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind)
 {
@@ -76,8 +92,10 @@ bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, str
 	out->rule.kind = kind == MRIB_RULE_GUARD ? RULE_GUARD : RULE_ROUTE;
 	out->rule.outputs = out->outputs;
 	memcpy(out->rule.interface, input->name, sizeof(out->rule.interface));
-	if (kind == MRIB_RULE_MAIN && mrib_may_pass(m, input_for(m, sg, kind), sg.group))
+	if (kind == MRIB_RULE_MAIN && mrib_may_pass(m, input_for(m, sg, kind), sg.group)) {
 		outputs_fill(m, sg, out);
+		register_fill(m, sg, out);
+	}
 	/* A group that nobody wants needs no rule; a source does, to be told from its group. */
 	return sg.source.net || out->rule.n_outputs;
 }
