@@ -108,4 +108,6 @@ int plane_punts_open(struct plane *p);
 void plane_punts_close(struct plane *p);
 bool plane_map_is_of_the_moment(const struct bpf_map *map);
 int plane_sets_open(struct plane *p);
+/* Behind plane_inherit: sets of all sizes at hand, so that not even the first rule waits. */
+void plane_sets_prepare(struct plane *p);
 void plane_sets_close(struct plane *p);

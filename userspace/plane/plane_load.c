@@ -322,6 +322,7 @@ int plane_open(struct plane **out, const char *pin_dir, const char *instance, st
 			 strerror(-err));
 		goto out;
 	}
+	plane_sets_prepare(p);
 	err = abi_write(p, instance, d);
 	if (err)
 		goto out;

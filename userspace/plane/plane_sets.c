@@ -95,26 +95,35 @@ static void spare_put(struct plane *p, struct plane_set *s)
 	p->sets.n_spare[s->class]++;
 }
 
-/* `want` more empty sets of a class. Some are better than none: an error only if there are none. */
-static int sets_grow(struct plane *p, unsigned class, unsigned want)
+/* Sets that are made together: the kernel is waited for once. */
+struct growth {
+	uint32_t n, keys[GROW_MOST], fds[GROW_MOST];
+};
+
+/* Makes up to `want` more of a class where there is room. */
+static int growth_add(struct plane *p, struct growth *g, unsigned class, unsigned want)
 {
-	static uint32_t keys[GROW_MOST], fds[GROW_MOST];
 	struct plane_set *s;
-	uint32_t n = 0;
 	int err = -ENOSPC;
 
-	while (n < want && n < GROW_MOST && (s = slot_free(p))) {
+	for (; want && g->n < GROW_MOST && (s = slot_free(p)); want--) {
 		err = set_create(p, s, class);
 		if (err)
 			break;
-		keys[n] = (uint32_t)(s - p->sets.all);
-		fds[n++] = (uint32_t)s->fd;
+		g->keys[g->n] = (uint32_t)(s - p->sets.all);
+		g->fds[g->n++] = (uint32_t)s->fd;
 	}
-	if (!n)
-		return err;
-	err = sets_publish(p, keys, fds, n);
-	for (uint32_t i = 0; i < n; i++) {
-		s = &p->sets.all[keys[i]];
+	return err;
+}
+
+/* In the outer map and at hand, or closed again. */
+static int growth_end(struct plane *p, const struct growth *g)
+{
+	int err = g->n ? sets_publish(p, g->keys, g->fds, g->n) : 0;
+
+	for (uint32_t i = 0; i < g->n; i++) {
+		struct plane_set *s = &p->sets.all[g->keys[i]];
+
 		if (!err) {
 			spare_put(p, s);
 			continue;
@@ -123,6 +132,29 @@ static int sets_grow(struct plane *p, unsigned class, unsigned want)
 		s->fd = -1;
 	}
 	return err;
+}
+
+/* `want` more empty sets of a class. Some are better than none: an error only if there are none. */
+static int sets_grow(struct plane *p, unsigned class, unsigned want)
+{
+	struct growth g = { .n = 0 };
+	int err = growth_add(p, &g, class, want);
+	return g.n ? growth_end(p, &g) : err;
+}
+
+/* Where all indices are taken, what is kept at hand of other sizes makes room. */
+static void spares_yield(struct plane *p, unsigned class)
+{
+	for (unsigned other = 0; other < PLANE_SET_SIZES; other++) {
+		while (other != class && p->sets.spare[other]) {
+			struct plane_set *s = p->sets.spare[other];
+
+			p->sets.spare[other] = s->next;
+			p->sets.n_spare[other]--;
+			close(s->fd);
+			s->fd = -1;
+		}
+	}
 }
 
 /* --- using them --------------------------------------------------------------------------------
@@ -184,8 +216,11 @@ int plane_set_get(struct plane *p, const uint32_t *ifindexes, unsigned n, uint32
 		*set = (uint32_t)(s - p->sets.all);
 		return 0;
 	}
-	if (!p->sets.spare[class])
+	if (!p->sets.spare[class]) {
+		if (!slot_free(p))
+			spares_yield(p, class);
 		err = sets_grow(p, class, p->sets.n_used[class] + SPARES);
+	}
 	if (err)
 		return diag_set(d, err, err == -ENOSPC ? E_LIMIT : E_KERNEL, "",
 				"no egress set left: %s", strerror(-err));
@@ -232,7 +267,7 @@ void plane_sets_tick(struct plane *p)
 		spare_put(p, s);
 	}
 	for (unsigned class = 0; class < PLANE_SET_SIZES; class ++)
-		if (p->sets.n_spare[class] < SPARES / 2 && p->sets.n_used[class])
+		if (p->sets.n_spare[class] < SPARES / 2)
 			sets_grow(p, class, SPARES);
 }
 
@@ -262,6 +297,15 @@ int plane_sets_open(struct plane *p)
 	for (unsigned i = 0; i < MCR_MAX_SETS; i++)
 		p->sets.all[i].fd = -1;
 	return 0;
+}
+
+void plane_sets_prepare(struct plane *p)
+{
+	struct growth g = { .n = 0 };
+
+	for (unsigned class = 0; class < PLANE_SET_SIZES; class ++)
+		growth_add(p, &g, class, SPARES);
+	growth_end(p, &g); /* without them, whoever needs one says what is wrong */
 }
 
 void plane_sets_close(struct plane *p)
