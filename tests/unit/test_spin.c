@@ -24,8 +24,9 @@ static uint32_t sleeps(struct spin *s)
 
 static void an_idle_worker_sleeps_at_once(void **state)
 {
-	struct spin s = { 0 };
+	struct spin s;
 
+	spin_init(&s, false);
 	for (int i = 0; i < 100; i++) {
 		assert_int_equal(spin_longest(&s), 0);
 		spin_earn(&s, 0);
@@ -34,8 +35,9 @@ static void an_idle_worker_sleeps_at_once(void **state)
 
 static void frames_earn_a_look_up_to_the_longest(void **state)
 {
-	struct spin s = { 0 };
+	struct spin s;
 
+	spin_init(&s, false);
 	spin_earn(&s, 1);
 	assert_int_equal(spin_longest(&s), 0);
 	spin_earn(&s, 64);
@@ -46,8 +48,9 @@ static void frames_earn_a_look_up_to_the_longest(void **state)
 
 static void a_look_costs_what_it_took(void **state)
 {
-	struct spin s = { 0 };
+	struct spin s;
 
+	spin_init(&s, false);
 	spin_earn(&s, 1000);
 	spin_spend(&s, 10000, true);
 	assert_int_equal(spin_longest(&s), SPIN_LONGEST_NS - 10000);
@@ -57,8 +60,9 @@ static void a_look_costs_what_it_took(void **state)
 
 static void looks_in_vain_become_rare_and_one_hit_mends_it(void **state)
 {
-	struct spin s = { 0 };
+	struct spin s;
 
+	spin_init(&s, false);
 	for (uint32_t n = 0; n < 20; n++) {
 		uint32_t expected = n < 7 ? (1u << n) - 1 : SPIN_PAUSES;
 
@@ -74,9 +78,10 @@ static void looks_in_vain_become_rare_and_one_hit_mends_it(void **state)
 static void at_any_rate_looking_is_bounded_by_frames(void **state)
 {
 	for (uint64_t gap = 100; gap < 1000000; gap = gap * 5 / 4) {
-		struct spin s = { 0 };
+		struct spin s;
 		uint64_t spent = 0, frames = 100000;
 
+		spin_init(&s, false);
 		for (uint64_t i = 0; i < frames; i++) {
 			uint32_t longest;
 			uint64_t took;
@@ -93,6 +98,26 @@ static void at_any_rate_looking_is_bounded_by_frames(void **state)
 	}
 }
 
+static void on_a_core_of_its_own_one_frame_earns_the_longest_look(void **state)
+{
+	struct spin s;
+
+	spin_init(&s, true);
+	assert_int_equal(spin_longest(&s), 0); /* idle is idle there, too */
+	for (int i = 0; i < 100; i++) {
+		spin_earn(&s, 1);
+		assert_int_equal(spin_longest(&s), SPIN_OWN_NS);
+		spin_spend(&s, 100000, true);
+	}
+	/* frames that come too rarely: looks become rare */
+	for (int i = 0; i < 8; i++) {
+		spin_earn(&s, 1);
+		if (spin_longest(&s))
+			spin_spend(&s, SPIN_OWN_NS, false);
+	}
+	assert_int_equal(sleeps(&s), 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +126,7 @@ int main(void)
 		cmocka_unit_test(a_look_costs_what_it_took),
 		cmocka_unit_test(looks_in_vain_become_rare_and_one_hit_mends_it),
 		cmocka_unit_test(at_any_rate_looking_is_bounded_by_frames),
+		cmocka_unit_test(on_a_core_of_its_own_one_frame_earns_the_longest_look),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

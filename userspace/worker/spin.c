@@ -2,17 +2,25 @@
 /* When to look for frames instead of sleeping. */
 #include "worker/spin.h"
 
+void spin_init(struct spin *s, bool has_own_core)
+{
+	*s = (struct spin){
+		.frame_ns = has_own_core ? SPIN_OWN_NS : SPIN_FRAME_NS,
+		.longest_ns = has_own_core ? SPIN_OWN_NS : SPIN_LONGEST_NS,
+	};
+}
+
 void spin_earn(struct spin *s, uint32_t frames)
 {
-	uint64_t earned = s->earned_ns + (uint64_t)frames * SPIN_FRAME_NS;
+	uint64_t earned = s->earned_ns + (uint64_t)frames * s->frame_ns;
 
-	s->earned_ns = earned < SPIN_LONGEST_NS ? (uint32_t)earned : SPIN_LONGEST_NS;
+	s->earned_ns = earned < s->longest_ns ? (uint32_t)earned : s->longest_ns;
 }
 
 uint32_t spin_longest(struct spin *s)
 {
 	/* a shorter look than that would mostly be in vain, and tell nothing */
-	if (s->earned_ns < SPIN_LONGEST_NS / 2)
+	if (s->earned_ns < s->longest_ns / 2)
 		return 0;
 	if (s->left) {
 		s->left--;

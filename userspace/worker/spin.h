@@ -5,7 +5,8 @@
  * which it is done. So looking must be earned: each frame earns a little time, which bounds the
  * share of the core at any rate (a twentieth at 100,000 frames a second), up to the longest look.
  * Looks that found nothing make the next ones rarer, since a sender that runs on this very core
- * cannot send meanwhile. Pure.
+ * cannot send meanwhile. A worker that is pinned has been given its core: there one frame earns the
+ * longest look, which bridges the gaps of some 10,000 frames a second. Pure.
  */
 #pragma once
 
@@ -14,14 +15,17 @@
 
 #define SPIN_LONGEST_NS 50000u /* between two polls of a busy device lies less */
 #define SPIN_FRAME_NS	500u   /* what a frame earns */
+#define SPIN_OWN_NS	150000u /* the longest look, and what a frame earns, on an own core */
 #define SPIN_PAUSES	127u   /* sleeps without a look, at most, after looks in vain */
 
-/* All zero to begin with. */
 struct spin {
+	uint32_t frame_ns, longest_ns;
 	uint32_t earned_ns;
 	uint32_t pauses; /* after the next look in vain: so many sleeps without one */
 	uint32_t left;	 /* of them */
 };
+
+void spin_init(struct spin *s, bool has_own_core);
 
 /* Frames were taken. */
 void spin_earn(struct spin *s, uint32_t frames);

@@ -26,6 +26,7 @@
 #define IDLE_MS	       500	/* longest sleep: the heartbeat of an idle worker */
 #define CHANNEL_NS     1000000u /* between looks at the channel while busy */
 #define STATS_EVERY_NS 50000000u
+#define YIELDED_NS     20000u /* a core that was away for so long ran somebody else */
 
 struct worker {
 	struct ledger *ledger;
@@ -292,23 +293,36 @@ static void worker_stats(struct worker *w, uint64_t now)
 	w->stats_ns = now;
 }
 
-/* Looks for frames for a while, if that is worth it; true when there are any. */
+static bool worker_has_frames(const struct worker *w)
+{
+	for (unsigned i = 0; i < w->n_in; i++)
+		if (ingress_has_frames(w->in[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Looks for frames for a while, if that is worth it; true when there are any. Whoever else wants
+ * this core gets it meanwhile, and that there is somebody ends the look: sleeping, we are woken
+ * when it is our turn.
+ */
 static bool worker_spin(struct worker *w)
 {
 	uint32_t longest = spin_longest(&w->spin);
-	uint64_t start, now;
+	uint64_t start, before, now;
 	bool has_frames = false;
 
 	if (!longest)
 		return false;
-	start = now_ns();
+	start = now = now_ns();
 	do {
-		for (unsigned i = 0; i < w->n_in && !has_frames; i++)
-			has_frames = ingress_has_frames(w->in[i]);
-		for (unsigned i = 0; i < 8 && !has_frames; i++)
+		for (unsigned i = 0; i < 8; i++)
 			cpu_relax();
+		sched_yield();
+		has_frames = worker_has_frames(w);
+		before = now;
 		now = now_ns();
-	} while (!has_frames && now - start < longest);
+	} while (!has_frames && now - start < longest && now - before < YIELDED_NS);
 	spin_spend(&w->spin, now - start, has_frames);
 	return has_frames;
 }
@@ -430,6 +444,7 @@ static int worker_setup(struct worker *w, struct diag *d)
 	if (!w->table || egress_open(&w->egress, w->ledger, m->has_ring ? &m->ring : NULL))
 		return diag_set(d, -ENOMEM, E_KERNEL, "", "no memory for the rule table");
 	worker_pin(m->core);
+	spin_init(&w->spin, m->core >= 0);
 	return worker_open_ingress(w, m, fds + 1, d);
 }
 
