@@ -22,15 +22,8 @@
 #include "mcr/abi.h"
 
 #define WORKER_QUEUES_MAX 16	/* ingress sockets of one worker */
-#define WORKER_CHUNK	  2048	/* bytes of a packet buffer; a longer frame takes several */
+#define WORKER_CHUNK	  2048	/* bytes of a packet buffer */
 #define WORKER_OUTPUTS	  MCR_MAX_OUTPUT_ROWS
-
-/* Ring of a packet socket. A block holds the largest super-frame. The smaller, the more blocks:
- * each timeout closes one. A timer runs for each ring, which is too much for hundreds of them. */
-#define WORKER_BLOCK	   (128u << 10)
-#define WORKER_BLOCKS_MAX  256
-#define WORKER_RETIRE_MS   1
-#define WORKER_RETIRE_MANY 10
 
 enum worker_msg_kind {
 	WM_SETUP = 1,  /* struct wm_setup; descriptors: ledger, a socket for each queue, and for
@@ -51,12 +44,10 @@ struct wm_header {
 struct wm_setup {
 	struct wm_header h;
 	uint8_t ingress; /* enum mcr_datapath */
-	uint8_t retire_ms; /* AF_PACKET: timeout of a block */
 	uint16_t n_queues;
 	int32_t core; /* to be pinned to, −1 = none */
 	uint32_t ifindex;
 	uint32_t frames; /* packet buffers of each queue; a power of two */
-	uint32_t blocks; /* AF_PACKET: of its ring */
 	uint16_t queues[WORKER_QUEUES_MAX];
 	char interface[16];
 	uint8_t has_ring;

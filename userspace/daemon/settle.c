@@ -90,7 +90,7 @@ static void settle_kernel_drops(struct worker *w)
 
 	for (unsigned i = 0; i < w->n_queues; i++) {
 		struct xdp_statistics xdp;
-		struct tpacket_stats_v3 packet;
+		struct tpacket_stats packet;
 		socklen_t len = w->kind == MCR_DP_AFXDP ? sizeof(xdp) : sizeof(packet);
 
 		if (w->kind == MCR_DP_AFPACKET) {

@@ -26,7 +26,8 @@
 #include "daemon/relay.h"
 
 #define SEND_BUFFER  (8 << 20)
-#define RING_ENTRIES 256 /* sends of a worker that are submitted at a time */
+#define LONG_BUFFER  (8 << 20) /* for frames that do not fit a slot of the ring */
+#define RING_ENTRIES 256       /* sends of a worker that are submitted at a time */
 
 static struct sock_filter no_packet = { BPF_RET | BPF_K, 0, 0, 0 };
 static const struct sock_fprog takes_nothing = { 1, &no_packet };
@@ -292,12 +293,14 @@ int sockets_open_packet(uint32_t ifindex, int filter)
 		.sll_ifindex = (int)ifindex,
 	};
 	int yes = 1, err = 0, fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int room = LONG_BUFFER;
 	socklen_t len = sizeof(err);
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_BPF, &filter, sizeof(filter)) ||
 	    setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &yes, sizeof(yes)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) ||
 	    bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ||
 	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len))
 		err = errno;

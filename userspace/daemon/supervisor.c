@@ -30,7 +30,6 @@
 #define FRAMES_MAX	 8192 /* packet buffers of one worker, shared out to its queues */
 #define FRAMES_MIN	 1024
 #define FRAMES_ALL	 65536 /* of all workers: with many, each has fewer */
-#define WORKERS_MANY	 32    /* beyond that packet rings are looked at less often */
 
 #define SOCKET_IDLE_MS	  10000 /* an egress socket without users is kept for so long */
 #define SOCKET_LEAVING_MS 1500	/* workers have closed theirs by then: ours is the last */
@@ -265,21 +264,6 @@ static uint32_t frames_per_queue(const struct worker *w)
 	       (frames * total > FRAMES_ALL || frames * w->n_queues > FRAMES_MAX))
 		frames /= 2;
 	return frames;
-}
-
-static uint32_t packet_blocks(const struct worker *w)
-{
-	uint32_t blocks = w->frames * WORKER_CHUNK / WORKER_BLOCK;
-
-	return blocks < 2 ? 2 : blocks > WORKER_BLOCKS_MAX ? WORKER_BLOCKS_MAX : blocks;
-}
-
-static uint8_t packet_retire_ms(const struct worker *w)
-{
-	unsigned total, ready;
-
-	workers_count(w->relay, &total, &ready);
-	return total > WORKERS_MANY ? WORKER_RETIRE_MANY : WORKER_RETIRE_MS;
 }
 
 static int worker_open_packet(struct worker *w)
@@ -524,8 +508,6 @@ static void worker_send_all(struct worker *w)
 		.core = w->core,
 		.ifindex = w->port->ifindex,
 		.frames = w->frames,
-		.blocks = packet_blocks(w),
-		.retire_ms = packet_retire_ms(w),
 		.has_ring = w->ring_fd >= 0,
 		.ring = w->ring,
 	};

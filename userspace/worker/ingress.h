@@ -14,10 +14,8 @@ struct ingress_config {
 	const char *interface;
 	uint32_t ifindex;
 	uint32_t queue;	     /* AF_XDP */
-	uint32_t frames;     /* packet buffers, a power of two; AF_XDP */
-	int memory;                /* theirs, registered by main; AF_XDP; stays the caller's */
-	uint32_t blocks;     /* AF_PACKET */
-	uint32_t retire_ms;
+	uint32_t frames;     /* packet buffers, or slots of the ring: a power of two */
+	int memory;          /* of the buffers, registered by main; AF_XDP; stays the caller's */
 };
 
 /* What the kernel dropped before the worker could take it, and where the buffers are. */

@@ -388,8 +388,6 @@ static int worker_open_ingress(struct worker *w, const struct wm_setup *m, const
 		.interface = m->interface,
 		.ifindex = m->ifindex,
 		.frames = m->frames,
-		.blocks = m->blocks,
-		.retire_ms = m->retire_ms,
 	};
 
 	for (; w->n_in < m->n_queues; w->n_in++) {
