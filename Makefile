@@ -165,6 +165,7 @@ daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/doctor.c
 daemon.src += userspace/daemon/main.c
+daemon.src += userspace/daemon/merging.c
 daemon.src += userspace/daemon/ports.c
 daemon.src += userspace/daemon/request.c
 daemon.src += userspace/daemon/router.c

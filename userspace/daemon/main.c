@@ -363,6 +363,7 @@ static void on_tick(void *arg, struct mtime now)
 	workers_sockets_tick(r, now);
 	account_tick(r, now);
 	datapaths_tick(r);
+	merging_tick(r);
 	notify_watchdog();
 	if (!r->is_persisted)
 		relay_persist(r);
@@ -390,8 +391,10 @@ static void limits_raise(void)
 
 static int relay_open(struct relay *r, struct diag *d)
 {
-	int err = loop_new(&r->loop);
+	int err;
 
+	r->ethtool.fd = -1;
+	err = loop_new(&r->loop);
 	if (!err)
 		err = loop_timer_new(r->loop, &r->tick, on_tick, r);
 	if (!err)
@@ -406,6 +409,9 @@ static int relay_open(struct relay *r, struct diag *d)
 	err = netif_open(&r->netifs, r->loop, on_interface, r);
 	if (err)
 		return diag_set(d, err, E_KERNEL, "", "route netlink: %s", strerror(-err));
+	err = merging_open(r);
+	if (err)
+		return diag_set(d, err, E_KERNEL, "", "ethtool: %s", strerror(-err));
 	err = plane_open(&r->plane, r->paths.pins, r->instance, d);
 	if (!err)
 		r->n_locals = plane_locals(r->plane, r->locals, MCR_MAX_LOCAL);
@@ -471,6 +477,7 @@ static void relay_close(struct relay *r)
 		stays = !r->takes_all && relay_leave(r);
 	relay_clear(r, stays);
 	workers_stop_all(r);
+	merging_close(r);
 	if (stays)
 		plane_leave(r->plane);
 	else
@@ -515,6 +522,7 @@ static int relay_run(struct relay *r, const struct options *o, struct config *st
 	if (err)
 		return err;
 	relay_persist(r);
+	merging_tick(r);
 	log_notice(LOG_F_supervisor, "mcrd %s, instance %s: %zu rules, listening at %s",
 		   MCR_VERSION, r->instance, r->n_live, r->paths.socket);
 	notify_ready();

@@ -6,6 +6,7 @@
  *   supervisor.c worker processes: start, watch, end, retire
  *   settle.c     the books of a worker that has ended
  *   datapaths.c  what executes a rule: egress sets, rewrites, the moves of `auto`
+ *   merging.c    datagrams merged on receive, where rules run on afpacket
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
@@ -71,6 +72,11 @@ struct worker *worker_next(struct relay *r, const struct worker *after);
 const char *worker_status_name(enum worker_status s);
 void workers_count(struct relay *r, unsigned *total, unsigned *ready);
 bool workers_are_ready(const struct port *p, enum mcr_datapath kind);
+
+/* merging.c */
+int merging_open(struct relay *r); /* 0 or -errno */
+void merging_tick(struct relay *r);
+void merging_close(struct relay *r);
 
 /* settle.c */
 void worker_settle(struct worker *w);

@@ -6,6 +6,7 @@
 
 #include "daemon/config.h"
 #include "edge/ctlsock.h"
+#include "edge/ethtool.h"
 #include "edge/loop.h"
 #include "edge/membership.h"
 #include "edge/netif.h"
@@ -99,6 +100,13 @@ struct port {
 	uint64_t earlier_frames, earlier_skbs;
 	uint64_t pps;	       /* in the last second, over its rules */
 	uint64_t moved_frames; /* that were in a worker's ring when their rule left it for xdp */
+	uint32_t merging_ifindex; /* whose merging has been seen to, 0 = none */
+};
+
+/* An interface on which we have switched merging on. */
+struct merging {
+	uint32_t ifindex;
+	char name[IFNAME_LEN];
 };
 
 /* --- rules -------------------------------------------------------------------------------------
@@ -202,6 +210,9 @@ struct relay {
 	struct job *jobs, *present_job; /* large requests: those that wait, and the one under way */
 	struct config *config;		/* running */
 	struct port ports[MCR_MAX_IFACES];
+	struct ethtool ethtool;
+	struct merging merging[MCR_MAX_IFACES];
+	unsigned n_merging;
 	struct ip4 locals[MCR_MAX_LOCAL]; /* this host's addresses, as the loop guard has them */
 	unsigned n_locals;
 	struct live_rule *live[LIVE_BUCKETS];	/* by id */

@@ -108,6 +108,28 @@ enum host_feature ethtool_feature(struct ethtool *e, const char *device, const c
 	return feature_read(e, device, feature_find(e, device, name));
 }
 
+int ethtool_feature_set(struct ethtool *e, const char *device, const char *name, bool on)
+{
+	_Alignas(struct ethtool_sfeatures) char
+		room[sizeof(struct ethtool_sfeatures) +
+		     BLOCKS_MAX * sizeof(struct ethtool_set_features_block)] = { 0 };
+	struct ethtool_sfeatures *features = (struct ethtool_sfeatures *)room;
+	struct ethtool_set_features_block *block;
+	int bit = feature_find(e, device, name), err;
+
+	if (bit < 0)
+		return -EOPNOTSUPP;
+	features->cmd = ETHTOOL_SFEATURES;
+	features->size = e->n_blocks;
+	block = &features->features[bit / 32];
+	block->valid = 1u << bit % 32;
+	block->requested = on ? block->valid : 0;
+	err = ethtool_ask(e, device, features);
+	if ((feature_read(e, device, bit) == HOST_FEATURE_ON) == on)
+		return 0;
+	return err ? err : -EOPNOTSUPP; /* it may take the wish and not follow it */
+}
+
 uint32_t ethtool_rx_queues(const struct ethtool *e, const char *device, uint32_t possible)
 {
 	struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };

@@ -22,5 +22,8 @@ bool ethtool_has_udp_gso(struct ethtool *e, const char *device);
 /* How a feature of the device is, by the kernel's name for it; FIXED: off, and stays so. */
 enum host_feature ethtool_feature(struct ethtool *e, const char *device, const char *name);
 
+/* Switches it; 0 or -errno. */
+int ethtool_feature_set(struct ethtool *e, const char *device, const char *name, bool on);
+
 /* Receive queues in use, of so many that there could be. */
 uint32_t ethtool_rx_queues(const struct ethtool *e, const char *device, uint32_t possible);

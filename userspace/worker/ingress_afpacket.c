@@ -79,7 +79,7 @@ static void afpacket_describe(struct frame_raw *raw, const void *header)
 		raw->segment = vnet.gso_size;
 }
 
-/* The frame of a marked slot. False if it is not there: what the slot holds of it must do. */
+/* The frame of a marked slot; false if it is not there. */
 static bool afpacket_long(struct afpacket *p, struct frame_raw *raw)
 {
 	uint8_t *at = p->longs + p->long_used;
@@ -94,29 +94,35 @@ static bool afpacket_long(struct afpacket *p, struct frame_raw *raw)
 	return true;
 }
 
+static bool afpacket_read(struct afpacket *p, struct tpacket2_hdr *hdr, struct iovec *piece,
+			  struct frame_raw *raw)
+{
+	*raw = (struct frame_raw){ .pieces = piece, .n_pieces = 1, .len = hdr->tp_len };
+	if (hdr->tp_snaplen < hdr->tp_len)
+		return hdr->tp_status & TP_STATUS_COPY && afpacket_long(p, raw);
+	piece->iov_base = (uint8_t *)hdr + hdr->tp_mac;
+	piece->iov_len = hdr->tp_snaplen;
+	afpacket_describe(raw, (const uint8_t *)hdr + hdr->tp_mac - sizeof(struct virtio_net_hdr));
+	return true;
+}
+
 static bool afpacket_take(struct ingress *in, struct batch *b, struct frame_raw *raw)
 {
 	struct afpacket *p = (struct afpacket *)in;
-	struct tpacket2_hdr *hdr;
+	bool is_there = false;
 
 	if (p->is_lost)
 		afpacket_find(p);
-	if (p->is_lost || p->n_held == p->n_slots || p->long_used > LONG_ROOM - LONG_MOST ||
-	    !slot_is_ours(p, p->next))
-		return false;
-	hdr = slot_at(p, p->next);
-	p->next++;
-	p->n_held++;
-	*raw = (struct frame_raw){
-		.pieces = &b->pieces[b->n_pieces++],
-		.n_pieces = 1,
-		.len = hdr->tp_len,
-	};
-	if (hdr->tp_status & TP_STATUS_COPY && afpacket_long(p, raw))
-		return true;
-	raw->pieces[0].iov_base = (uint8_t *)hdr + hdr->tp_mac;
-	raw->pieces[0].iov_len = hdr->tp_snaplen;
-	afpacket_describe(raw, (const uint8_t *)hdr + hdr->tp_mac - sizeof(struct virtio_net_hdr));
+	while (!is_there) {
+		if (p->is_lost || p->n_held == p->n_slots || p->long_used > LONG_ROOM - LONG_MOST ||
+		    !slot_is_ours(p, p->next))
+			return false;
+		p->n_held++;
+		is_there = afpacket_read(p, slot_at(p, p->next++), &b->pieces[b->n_pieces], raw);
+		/* the queue was full, which the kernel counts for full rings only */
+		p->drops += !is_there;
+	}
+	b->n_pieces++;
 	return true;
 }
 

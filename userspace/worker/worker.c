@@ -40,7 +40,8 @@ struct worker {
 	uint64_t stats_ns;
 	uint64_t channel_ns; /* when it was looked at while busy */
 	struct spin spin;
-	bool is_ended; /* main is gone or wants us gone */
+	bool has_own_core; /* pinned */
+	bool is_ended;	   /* main is gone or wants us gone */
 	struct batch batch;
 };
 
@@ -302,9 +303,9 @@ static bool worker_has_frames(const struct worker *w)
 }
 
 /*
- * Looks for frames for a while, if that is worth it; true when there are any. Whoever else wants
- * this core gets it meanwhile, and that there is somebody ends the look: sleeping, we are woken
- * when it is our turn.
+ * Looks for frames for a while, if that is worth it; true when there are any. Long looks are for a
+ * core of one's own: whoever else wants it gets it meanwhile, and that there is somebody ends the
+ * look.
  */
 static bool worker_spin(struct worker *w)
 {
@@ -318,7 +319,8 @@ static bool worker_spin(struct worker *w)
 	do {
 		for (unsigned i = 0; i < 8; i++)
 			cpu_relax();
-		sched_yield();
+		if (w->has_own_core)
+			sched_yield();
 		has_frames = worker_has_frames(w);
 		before = now;
 		now = now_ns();
@@ -442,7 +444,8 @@ static int worker_setup(struct worker *w, struct diag *d)
 	if (!w->table || egress_open(&w->egress, w->ledger, m->has_ring ? &m->ring : NULL))
 		return diag_set(d, -ENOMEM, E_KERNEL, "", "no memory for the rule table");
 	worker_pin(m->core);
-	spin_init(&w->spin, m->core >= 0);
+	w->has_own_core = m->core >= 0;
+	spin_init(&w->spin, w->has_own_core);
 	return worker_open_ingress(w, m, fds + 1, d);
 }
 
