@@ -31,12 +31,14 @@ struct sent {
 	uint8_t reserved;
 	struct pim_hello hello;	  /* PIM_HELLO */
 	struct pim_assert assert; /* PIM_ASSERT */
+	struct pim_crp_adv adv;	  /* PIM_CANDIDATE_RP */
 	struct sg sg;		  /* PIM_JOIN_PRUNE: one for each entry; Registers and Stops */
 	struct ip4 upstream, rp;
 	uint8_t kind;
 	bool is_join;
 	uint16_t holdtime, message; /* message: number of the packet */
 	uint16_t len;
+	uint16_t n_rps, n_withdrawn; /* PIM_BOOTSTRAP */
 };
 
 struct rig_way {
@@ -156,6 +158,20 @@ static inline void rig_take_jp(struct rig *r, struct rd *rd, struct sent s)
 		}
 }
 
+static inline void rig_take_bsm(struct rd *rd, struct sent *s)
+{
+	struct pim_bsm bsm;
+	struct pim_bsm_range range;
+	struct pim_bsm_rp rp;
+
+	assert_int_equal(pim_bsm_read(rd, &bsm), PIM_OK);
+	while (pim_bsm_range(&bsm, &range))
+		while (pim_bsm_rp(&range, &rp)) {
+			s->n_rps++;
+			s->n_withdrawn += !rp.holdtime;
+		}
+}
+
 /* Each packet must be one that a router would take. */
 static inline void rig_take_packet(struct rig *r, const struct action *a)
 {
@@ -179,6 +195,10 @@ static inline void rig_take_packet(struct rig *r, const struct action *a)
 		assert_int_equal(pim_hello_read(&rd, &s.hello), PIM_OK);
 	if (s.type == PIM_ASSERT)
 		assert_int_equal(pim_assert_read(&rd, &s.assert), PIM_OK);
+	if (s.type == PIM_BOOTSTRAP)
+		rig_take_bsm(&rd, &s);
+	if (s.type == PIM_CANDIDATE_RP)
+		assert_int_equal(pim_crp_adv_read(&rd, &s.adv), PIM_OK);
 	if (s.type == PIM_REGISTER) {
 		assert_int_equal(pim_register_read(&rd, &reg), PIM_OK);
 		assert_true(reg.is_null);

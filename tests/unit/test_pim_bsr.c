@@ -399,7 +399,12 @@ static void bs8_changes_are_told(void **state)
 	assert_int_equal(rig_count(&rig, PIM_BOOTSTRAP, 1), 2);
 	assert_int_equal(adv("10.255.0.3", 0), PIM_OK);
 	assert_true(rp_of("239.1.1.1") != ip("10.255.0.3").net);
-	rig_run(&rig, 150000);
+	rig_run(&rig, 10000);
+	assert_int_equal(rig_last(&rig, PIM_BOOTSTRAP, 1)->n_rps, 3);
+	assert_int_equal(rig_last(&rig, PIM_BOOTSTRAP, 1)->n_withdrawn, 1);
+	rig_run(&rig, 20000);
+	assert_int_equal(rig_last(&rig, PIM_BOOTSTRAP, 1)->n_rps, 2);
+	rig_run(&rig, 120000);
 	assert_int_equal(rp_of("239.1.1.1"), 0);
 }
 
@@ -427,6 +432,35 @@ static void bs9_candidate_rp(void **state)
 	assert_int_equal(rig_count(&rig, PIM_CANDIDATE_RP, PORT_NONE), 3);
 }
 
+static void bs9_a_candidate_no_more(void **state)
+{
+	struct bsm m = usual();
+	const struct sent *s;
+
+	rig.cfg.candidate_rp.is_enabled = true;
+	rig.cfg.candidate_rp.address = at(0, 1);
+	rig.cfg.candidate_rp.n_ranges = 1;
+	rig.cfg.candidate_rp.ranges[0] = prefix("238.0.0.0", 8);
+	rig.cfg.crp_period_ms = 100000;
+	pim_configure(rig.e, rig.now, &rig.cfg, &rig.out);
+	rig_take(&rig);
+	bsm_from(0, 2, &m);
+	rig_run(&rig, 3000);
+	assert_int_equal(rig_last(&rig, PIM_CANDIDATE_RP, PORT_NONE)->adv.holdtime, 250);
+	rig.cfg.candidate_rp.priority = 7; /* a change of mind, not of ranges */
+	pim_configure(rig.e, rig.now, &rig.cfg, &rig.out);
+	rig_take(&rig);
+	rig_run(&rig, 10);
+	assert_int_equal(rig_count(&rig, PIM_CANDIDATE_RP, PORT_NONE), 2);
+	rig.cfg.candidate_rp.is_enabled = false;
+	pim_configure(rig.e, rig.now, &rig.cfg, &rig.out);
+	rig_take(&rig);
+	assert_int_equal(rig_count(&rig, PIM_CANDIDATE_RP, PORT_NONE), 3);
+	s = rig_last(&rig, PIM_CANDIDATE_RP, PORT_NONE);
+	assert_int_equal(s->adv.holdtime, 0);
+	assert_int_equal(s->adv.n_groups, 1);
+}
+
 static void bsr_is_its_own_candidate_rp(void **state)
 {
 	rig.cfg.candidate_rp.is_enabled = true;
@@ -439,6 +473,12 @@ static void bsr_is_its_own_candidate_rp(void **state)
 	assert_int_equal(rig_count(&rig, PIM_CANDIDATE_RP, PORT_NONE), 0);
 	rig_run(&rig, 1000000);
 	assert_int_equal(rp_of("225.1.1.1"), ip("10.255.0.50").net);
+	rig.cfg.candidate_rp.is_enabled = false;
+	pim_configure(rig.e, rig.now, &rig.cfg, &rig.out);
+	rig_take(&rig);
+	assert_int_equal(rp_of("225.1.1.1"), 0);
+	rig_run(&rig, 10000);
+	assert_int_equal(rig_last(&rig, PIM_BOOTSTRAP, 1)->n_withdrawn, 1);
 }
 
 /* --- choosing
@@ -534,6 +574,7 @@ int main(void)
 		C(bs3_candidate_every_state_and_event),
 		C(bs8_changes_are_told),
 		T(bs9_candidate_rp),
+		T(bs9_a_candidate_no_more),
 		C(bsr_is_its_own_candidate_rp),
 		T(hashes),
 		T(choice_of_the_rp),

@@ -211,6 +211,7 @@ void pim_configure(struct pim *e, struct mtime now, const struct pim_config *cfg
 	next.seed = e->cfg.seed;
 	next.rpf = e->cfg.rpf;
 	next.rpf_arg = e->cfg.rpf_arg;
+	pim_bsr_change(e, &next.candidate_rp);
 	e->cfg = next;
 	pim_bsr_start(e);
 	pim_sweep(e);

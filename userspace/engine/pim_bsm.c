@@ -6,10 +6,10 @@
 
 /* --- out ---------------------------------------------------------------------------------- */
 
-/* The BSR tells what RPs have told it; others pass on what they know. */
+/* The BSR tells what RPs have told it, also that they are none any more; others what they know. */
 static bool is_to_tell(const struct pim *e, const struct bsr_rp *b)
 {
-	return b->is_used && b->is_ready && (e->bsr.state != PIM_BSR_ELECTED || b->is_told);
+	return b->is_used && (e->bsr.state == PIM_BSR_ELECTED ? b->is_told : b->is_ready);
 }
 
 static bool is_prefix_equal(struct ip4_prefix a, struct ip4_prefix b)

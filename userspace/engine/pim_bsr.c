@@ -9,7 +9,7 @@
 #define TIMEOUT_EXTRA_MS 10000
 #define MIN_INTERVAL_MS	 10000 /* BS_Min_Interval */
 #define CRP_DELAY_MS	 3000  /* after a new BSR */
-#define CRP_DEFAULT_S	 150
+#define CRP_LEAST_S	 150   /* lives as long at least, however often BSRs speak */
 
 static struct ip4 all_routers(void)
 {
@@ -165,6 +165,14 @@ static void elected(struct pim *e)
 
 /* --- candidate RPs ------------------------------------------------------------------------ */
 
+/* Is no RP any more: that is told, with a holdtime of 0, before it is forgotten. */
+static void withdraw(struct pim *e, struct bsr_rp *b)
+{
+	b->holdtime = 0;
+	b->is_ready = false;
+	b->info.expires = pim_after(e, MIN_INTERVAL_MS + 1000);
+}
+
 /* What an RP says of itself, to the BSR. */
 static enum pim_drop adv_take(struct pim *e, const struct pim_crp_adv *c)
 {
@@ -177,9 +185,9 @@ static enum pim_drop adv_take(struct pim *e, const struct pim_crp_adv *c)
 		bool is_new = !b || !b->is_told || b->info.priority != c->priority;
 
 		if (!c->holdtime) {
-			if (b)
-				b->is_used = false;
-			is_new = b != NULL;
+			is_new = b && b->holdtime;
+			if (is_new)
+				withdraw(e, b);
 		} else {
 			b = pim_bsr_make(e, range, c->rp);
 			if (b) {
@@ -212,6 +220,15 @@ enum pim_drop pim_crp_input(struct pim *e, const struct pim_rx *rx, struct rd *r
 	if (e->bsr.state != PIM_BSR_ELECTED)
 		return PIM_DROP_STALE;
 	return adv_take(e, &c);
+}
+
+static uint16_t crp_holdtime(const struct pim *e)
+{
+	uint32_t s = e->cfg.crp_period_ms / 400; /* two and a half periods */
+
+	if (s < CRP_LEAST_S)
+		return CRP_LEAST_S;
+	return s < UINT16_MAX ? (uint16_t)s : UINT16_MAX;
 }
 
 static void advertise(struct pim *e, uint16_t holdtime)
@@ -366,21 +383,40 @@ void pim_bsr_due(struct pim *e)
 {
 	if (is_due(e, e->bsr.timer))
 		timer(e);
-	if (is_due(e, e->bsr.originate_at))
-		originate(e);
 	if (is_due(e, e->bsr.crp_at)) {
 		e->bsr.crp_at = MTIME_NEVER;
 		if (e->bsr.addr.net) {
 			e->bsr.crp_at = pim_after(e, e->cfg.crp_period_ms);
-			advertise(e, CRP_DEFAULT_S);
+			advertise(e, crp_holdtime(e));
 		}
 	}
+	if (is_due(e, e->bsr.originate_at))
+		originate(e);
 	if (is_due(e, e->bsr.expire_at) && pim_bsr_expire(e)) {
 		originate_soon(e);
 		pim_sweep(e);
 	}
 	send_owed(e);
 	schedule(e);
+}
+
+static bool is_same_rp(const struct pim_candidate_rp *a, const struct pim_candidate_rp *b)
+{
+	bool is_same = a->is_enabled == b->is_enabled && ip4_equal(a->address, b->address) &&
+		       a->n_ranges == b->n_ranges;
+
+	for (int i = 0; is_same && i < a->n_ranges; i++)
+		is_same = a->ranges[i].len == b->ranges[i].len &&
+			  ip4_equal(a->ranges[i].addr, b->ranges[i].addr);
+	return is_same;
+}
+
+void pim_bsr_change(struct pim *e, const struct pim_candidate_rp *next)
+{
+	const struct pim_candidate_rp *now = &e->cfg.candidate_rp;
+
+	if (now->is_enabled && e->bsr.addr.net && !is_same_rp(now, next))
+		advertise(e, 0);
 }
 
 void pim_bsr_stop(struct pim *e)

@@ -117,7 +117,7 @@ struct bsr_rp {
 	struct pim_rp_info info;
 	uint16_t tag, holdtime;
 	bool is_used;  /* the place in the table is taken */
-	bool is_ready; /* all of its range has come */
+	bool is_ready; /* all of its range has come, and it is not withdrawn */
 	bool is_told;  /* by itself to us */
 };
 
@@ -297,4 +297,6 @@ enum pim_drop pim_crp_input(struct pim *e, const struct pim_rx *rx, struct rd *r
 void pim_bsr_start(struct pim *e);
 void pim_bsr_due(struct pim *e);
 void pim_bsr_neighbor(struct pim *e, struct port *p, struct neighbor *n); /* new, or restarted */
+/* Before the configuration changes: what this router will be RP of no more is told. */
+void pim_bsr_change(struct pim *e, const struct pim_candidate_rp *next);
 void pim_bsr_stop(struct pim *e);
