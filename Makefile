@@ -97,6 +97,7 @@ engine.src += $(igmp.src)
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/doctor.c
+engine.src += userspace/engine/explain.c
 engine.src += userspace/engine/mrib.c
 engine.src += userspace/engine/mrib_rule.c
 engine.src += userspace/engine/resolve.c
@@ -164,6 +165,8 @@ daemon.src += userspace/daemon/commands_list.c
 daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/doctor.c
+daemon.src += userspace/daemon/explain.c
+daemon.src += userspace/daemon/explain_router.c
 daemon.src += userspace/daemon/main.c
 daemon.src += userspace/daemon/merging.c
 daemon.src += userspace/daemon/ports.c
@@ -205,7 +208,6 @@ pim_wire.own += userspace/wire/pim_hello.c
 pim_wire.own += userspace/wire/pim_jp.c
 pim_wire.own += userspace/wire/pim_register.c
 router.src += $(pim.src) $(pim_wire.own)
-router.src += userspace/engine/mrib_explain.c
 
 mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) \
 	$(base.src)
@@ -214,6 +216,7 @@ client.src += userspace/ctl/client.c
 ctl.src += userspace/ctl/args.c
 ctl.src += userspace/ctl/cmd_config.c
 ctl.src += userspace/ctl/cmd_doctor.c
+ctl.src += userspace/ctl/cmd_explain.c
 ctl.src += userspace/ctl/cmd_igmp.c
 ctl.src += userspace/ctl/cmd_look.c
 ctl.src += userspace/ctl/cmd_mroute.c
@@ -322,6 +325,8 @@ unit.doctor := userspace/engine/doctor.c
 unit.egress := userspace/worker/egress.c userspace/worker/batch.c userspace/worker/frame.c \
 	userspace/worker/header.c userspace/base/cksum.c userspace/daemon/sockets.c
 unit_libs.egress := -luring
+unit.explain := userspace/engine/explain.c userspace/engine/mrib.c userspace/engine/rpf.c \
+	userspace/base/pool.c userspace/base/hash.c userspace/base/ip4.c
 unit.frame := userspace/worker/frame.c userspace/base/cksum.c
 unit.header := userspace/worker/header.c userspace/worker/frame.c userspace/base/cksum.c
 igmp_test.src := $(igmp.src) userspace/engine/action.c userspace/wire/igmp.c \
@@ -338,7 +343,7 @@ unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/edge/sysctl.c userspace/base/ip4.c
-unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_explain.c userspace/engine/mrib_rule.c \
+unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_rule.c \
 	userspace/engine/rule.c userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c \
 	userspace/base/ip4.c
 unit.netif := userspace/edge/netif.c userspace/edge/rtnl.c userspace/edge/ethtool.c \

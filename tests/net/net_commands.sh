@@ -89,6 +89,13 @@ questions() {
 	fine GetIgmpInterfaces "" '.interfaces == []'
 	fine Doctor "" '.interfaces >= 0 and (.findings | all(.severity != "" and .code != "" and
 		.what != "" and .why != "" and .remedy != ""))'
+	fine Explain "source: '198.18.0.1', group: '239.1.1.1'" '.cause == "no_rule" and
+		(.forwarded | not) and .sentence != "" and .steps != []'
+	refused Explain "source: '198.18.0.1', group: 'x'" E_BAD_ADDR group
+	refused Explain "source: '198.18.0.1'" E_MISSING group
+	refused Explain "source: '198.18.0.1', group: '239.1.1.1', ttl: 256" E_RANGE ttl
+	refused Explain "source: '198.18.0.1', group: '239.1.1.1', port: 0" E_RANGE port
+	refused Explain "source: '198.18.0.1', group: '239.1.1.1', interface: '-'" E_IF_NAME interface
 	fine GetMroute "" '.routes == [] and .generation == 0'
 	refused QueryRpf "source: '198.18.0.1'" E_UNSUPPORTED ""
 	refused QueryRpf "source: '239.1.1.1'" E_BAD_ADDR source

@@ -172,14 +172,31 @@ static bool take_option(const struct ctl *ctl, struct ctl_args *a, const struct 
 	return true;
 }
 
+/* The words of what a command calls its operands. */
+static size_t operands_max(const char *names)
+{
+	size_t n = names ? 1 : 0;
+
+	while (names && (names = strchr(names, ' '))) {
+		names++;
+		n++;
+	}
+	return n;
+}
+
 static bool take_operand(const struct ctl *ctl, struct ctl_args *a, const char *word)
 {
-	if (!ctl->verb->operand || a->operand) {
+	size_t n = (a->operand ? 1 : 0) + a->n_more;
+
+	if (n == operands_max(ctl->verb->operand)) {
 		ctl_fail(CTL_USAGE, "'%s' is too much for %s; see mcrctl help %s", word,
 			 ctl->verb->name, ctl->verb->name);
 		return false;
 	}
-	a->operand = word;
+	if (n)
+		a->more[a->n_more++] = word;
+	else
+		a->operand = word;
 	return true;
 }
 

@@ -37,11 +37,15 @@ struct ctl_given {
 	const char *value; /* "" of a flag */
 };
 
+#define CTL_MORE 3
+
 /* What stood on the command line after the command. Strings belong to argv. */
 struct ctl_args {
 	struct ctl_given *given;
 	size_t n_given;
 	const char *operand; /* NULL when none */
+	const char *more[CTL_MORE]; /* operands behind the first */
+	size_t n_more;
 };
 
 struct ctl;
@@ -57,7 +61,7 @@ enum ctl_access {
 struct ctl_verb {
 	const char *name;    /* one or two words */
 	const char *alias;   /* NULL, or another name */
-	const char *operand; /* what the one operand is called, NULL = takes none */
+	const char *operand; /* what its operands are called, a word each; NULL = takes none */
 	enum ctl_access access;
 	enum ctl_exit (*run)(struct ctl *ctl, const struct ctl_args *args);
 	const char *help;
@@ -185,6 +189,7 @@ enum ctl_exit cmd_stats(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_workers(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_check(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_doctor(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_explain(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_ping(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_version(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_add(struct ctl *ctl, const struct ctl_args *args);

@@ -25,7 +25,7 @@ void help_print_all(const struct ctl_verb *verbs)
 		snprintf(left, sizeof(left), "%s%s%s%s%s", verbs->name, verbs->alias ? ", " : "",
 			 verbs->alias ? verbs->alias : "", verbs->operand ? " " : "",
 			 verbs->operand ? verbs->operand : "");
-		printf("  %-26s %s\n", left, verbs->help);
+		printf("  %-29s %s\n", left, verbs->help);
 	}
 	puts("\noptions of every command:");
 	print_options(ctl_globals);

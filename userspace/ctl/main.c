@@ -66,6 +66,12 @@ static const struct ctl_option logs_options[] = {
 	{ NULL, NULL, false, false, NULL },
 };
 
+static const struct ctl_option explain_options[] = {
+	{ "port", "P", false, false, "the UDP port that the packets go to" },
+	{ "ttl", "N", false, false, "the TTL that they arrive with" },
+	{ NULL, NULL, false, false, NULL },
+};
+
 static const struct ctl_verb verbs[] = {
 	{ "status", NULL, NULL, CTL_READS, cmd_status, "how the daemon is", NULL },
 	{ "list", "list-rules", NULL, CTL_READS, cmd_list, "the rules and their states", NULL },
@@ -76,6 +82,8 @@ static const struct ctl_verb verbs[] = {
 	  NULL },
 	{ "check", NULL, NULL, CTL_READS, cmd_check, "whether all packets are accounted for",
 	  NULL },
+	{ "explain", NULL, "SOURCE GROUP [in IF]", CTL_READS, cmd_explain,
+	  "why packets are forwarded, or not", explain_options },
 	{ "doctor", NULL, NULL, CTL_READS, cmd_doctor,
 	  "what of the host's setup is in the way, and how to mend it", NULL },
 	{ "add", NULL, NULL, CTL_CHANGES, cmd_add, "add a rule", add_options },

@@ -467,6 +467,7 @@ static const struct command commands[] = {
 	{ "DumpLogs", cmd_dump_logs, true, { "since" } },
 	{ "EnableIgmpQuerier", cmd_enable_querier, true, { "interface" } },
 	{ "EnableTrace", cmd_enable_trace, true, { "rule_id", "name", "every" } },
+	{ "Explain", cmd_explain, false, { "source", "group", "interface", "port", "ttl" } },
 	{ "GetConfig", cmd_get_config, false, { "" } },
 	{ "GetIgmpGroups", cmd_igmp_groups, false, { "" } },
 	{ "GetIgmpInterfaces", cmd_igmp_interfaces, false, { "" } },

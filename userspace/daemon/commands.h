@@ -72,6 +72,9 @@ int cmd_disable_querier(struct relay *r, const struct request *q, cJSON *reply, 
 int cmd_mroute(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_query_rpf(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
+/* explain.c */
+int cmd_explain(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+
 /* doctor.c */
 int cmd_doctor(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 

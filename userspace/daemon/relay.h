@@ -10,6 +10,7 @@
  *   rows.c       counter rows: given out, cooled down, folded
  *   sockets.c    egress sockets that workers get
  *   accounting.c sums and identities
+ *   explain.c    why packets are forwarded or not
  *   doctor.c     how the host is set up
  *   router.h     the multicast router, in files of its own
  *   show.c, show_trace.c, commands.c, commands_config.c  what clients see and say
@@ -115,6 +116,7 @@ void account_tick(struct relay *r, struct mtime now);
 bool account_identities(struct relay *r, cJSON *list); /* true when all hold */
 
 /* show.c */
+int64_t rule_last_seen_ms(const struct mcr_rule_stats *stats); /* ago; −1 = never */
 cJSON *show_rule(struct relay *r, const struct live_rule *live, bool with_counters);
 cJSON *show_workers(struct relay *r, bool with_counters);
 cJSON *show_interfaces(struct relay *r);

@@ -7,6 +7,7 @@
  *   router_host.c  what this host joins itself
  *   router_mroute.c  the multicast routing table, and the rules that come of it
  *   router_data.c  what the data path tells, and routes of sources that come of it
+ *   explain_router.c  why it forwards, or does not
  *   show_router.c  what clients see of it
  * Each call of an engine is made with router_begin() and followed by router_end().
  */
@@ -15,6 +16,7 @@
 #include "daemon/relay.h"
 #include "edge/igmpsock.h"
 #include "edge/route.h"
+#include "engine/explain.h"
 #include "engine/igmp.h"
 #include "engine/mrib.h"
 #include "engine/rpf.h"
@@ -104,6 +106,11 @@ void router_data_tick(struct router *rt, struct mtime now);
  */
 void router_punt(struct router *rt, uint32_t port, struct sg sg, enum mcr_punt_kind kind,
 		 uint64_t packets, uint64_t bytes);
+
+/* explain_router.c */
+#define EXPLAIN_PORTS_MAX ROUTER_PORTS_MAX
+void explain_router(const struct router *rt, struct explain_facts *f, struct explain_port *ports);
+void explain_router_input(const struct router *rt, struct explain_facts *f);
 
 /* show_router.c */
 void show_mroute(const struct relay *r, cJSON *reply);

@@ -104,7 +104,7 @@ static void show_rule_state(cJSON *o, const struct live_rule *live)
 				live->is_programmed ? live->datapath_reason : "");
 }
 
-static int64_t last_seen_ms(const struct mcr_rule_stats *stats)
+int64_t rule_last_seen_ms(const struct mcr_rule_stats *stats)
 {
 	if (!stats->last_seen_ns)
 		return -1;
@@ -122,7 +122,7 @@ static void show_rule_counters(const struct relay *r, cJSON *o, const struct liv
 	add_number(o, "bytes_matched", sum.bytes);
 	add_number(o, "packets_per_second", live->pps);
 	add_number(o, "bits_per_second", live->bps);
-	cJSON_AddNumberToObject(o, "last_seen_ms", (double)last_seen_ms(stats));
+	cJSON_AddNumberToObject(o, "last_seen_ms", (double)rule_last_seen_ms(stats));
 	drops = cJSON_AddObjectToObject(o, "drops");
 	add_number(drops, "ttl", stats->ttl);
 	add_number(drops, "loop", stats->loop);
@@ -402,7 +402,7 @@ static void explain_state(cJSON *list, const struct relay *r, const struct live_
 			     (unsigned long long)(stats.pruned + stats.wrong_iif));
 	else if (sum.packets)
 		explain_line(list, "Forwarding: %llu datagrams matched, the last %lld ms ago.",
-			     (unsigned long long)sum.packets, (long long)last_seen_ms(&stats));
+			     (unsigned long long)sum.packets, (long long)rule_last_seen_ms(&stats));
 	else if (stats.ttl)
 		explain_line(list,
 			     "Not forwarding: %llu frames arrived with TTL 1 or less; raise "

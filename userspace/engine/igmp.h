@@ -185,6 +185,10 @@ bool igmp_port_show(const struct igmp *e, uint32_t port, struct mtime now,
 bool igmp_group_show(const struct igmp *e, uint32_t port, struct mtime now, struct igmp_cursor *c,
 		     struct igmp_group_view *out);
 
+/* A certain group, for a look at its sources and hosts; false when it is not there. */
+bool igmp_group_look(const struct igmp *e, uint32_t port, struct ip4 group, struct mtime now,
+		     struct igmp_cursor *c, struct igmp_group_view *out);
+
 /* The next source, or tracked host, of the group that `group` is at; false at the end. */
 bool igmp_source_show(const struct igmp_cursor *group, struct mtime now, struct igmp_cursor *c,
 		      struct igmp_source_view *out);

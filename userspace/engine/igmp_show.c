@@ -36,17 +36,9 @@ static const struct list *step(const struct list *head, const void **at)
 	return link == head ? NULL : link;
 }
 
-bool igmp_group_show(const struct igmp *e, uint32_t port, struct mtime now, struct igmp_cursor *c,
-		     struct igmp_group_view *out)
+static void group_view(const struct igmp_group *g, uint32_t port, struct mtime now,
+		       struct igmp_group_view *out)
 {
-	const struct list *link = NULL;
-	const struct igmp_group *g;
-
-	if (port < e->cfg.max_ports)
-		link = step(&e->ports[port].groups, &c->at);
-	if (!link)
-		return false;
-	g = list_item_const(link, struct igmp_group, link);
 	*out = (struct igmp_group_view){
 		.port = port,
 		.group = g->addr,
@@ -59,6 +51,29 @@ bool igmp_group_show(const struct igmp *e, uint32_t port, struct mtime now, stru
 		.since = g->since,
 		.expires = g->is_exclude ? g->expires : MTIME_NEVER,
 	};
+}
+
+bool igmp_group_show(const struct igmp *e, uint32_t port, struct mtime now, struct igmp_cursor *c,
+		     struct igmp_group_view *out)
+{
+	const struct list *link = NULL;
+
+	if (port < e->cfg.max_ports)
+		link = step(&e->ports[port].groups, &c->at);
+	if (link)
+		group_view(list_item_const(link, struct igmp_group, link), port, now, out);
+	return link;
+}
+
+bool igmp_group_look(const struct igmp *e, uint32_t port, struct ip4 group, struct mtime now,
+		     struct igmp_cursor *c, struct igmp_group_view *out)
+{
+	const struct igmp_group *g = igmp_group_find(e, port, group);
+
+	if (!g)
+		return false;
+	c->at = &g->link;
+	group_view(g, port, now, out);
 	return true;
 }
 

@@ -160,6 +160,12 @@ unsigned mrib_outputs(const struct mrib *m, struct sg sg, struct mrib_out out[MR
 
 const char *mrib_out_text(enum mrib_out_why why);
 
+/* Whether there is no boundary for the group. */
+bool mrib_may_pass(const struct mrib *m, uint16_t port, struct ip4 group);
+
+/* Whether a limit has kept this, or its (*,G), out of the table lately. */
+bool mrib_was_refused(const struct mrib *m, struct sg sg);
+
 struct mrib_counts {
 	uint32_t routes, ports, groups; /* now */
 	uint32_t peak_routes, peak_ports;

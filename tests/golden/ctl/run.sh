@@ -106,6 +106,9 @@ tables()
 	golden igmp-interfaces-json --output json igmp interfaces
 	golden mroute mroute
 	golden mroute-json --output json mroute
+	golden explain explain 198.18.0.1 239.1.1.1
+	golden explain-in explain 198.18.0.1 239.1.1.1 in in0 --port 5001 --ttl 1
+	golden explain-json --output json explain 198.18.0.1 239.1.1.1
 	golden doctor doctor
 	golden doctor-json --output json doctor
 	golden rpf rpf 198.19.0.9
@@ -181,6 +184,7 @@ refusals()
 	golden refused-unknown stats
 	golden empty-list list
 	golden empty-workers workers
+	golden refused-explain explain x 239.1.1.1
 	golden empty-doctor doctor
 	golden empty-igmp-groups igmp groups
 	golden empty-mroute mroute
@@ -207,6 +211,7 @@ hostile_replies()
 	golden hostile-logs logs --follow
 	golden hostile-igmp-groups igmp groups
 	golden hostile-mroute mroute
+	golden hostile-explain explain x x
 	golden hostile-doctor doctor
 	golden hostile-rpf rpf x
 	golden hostile-igmp-interfaces igmp interfaces
@@ -233,6 +238,10 @@ usage()
 	golden usage-unknown frobnicate
 	golden usage-second-word config frobnicate
 	golden usage-half config
+	golden usage-explain-short explain 198.18.0.1
+	golden usage-explain-word explain 198.18.0.1 239.1.1.1 at in0
+	golden usage-explain-long explain 198.18.0.1 239.1.1.1 in in0 in1
+	golden usage-explain-ttl explain 198.18.0.1 239.1.1.1 --ttl 256
 	golden usage-option list --frobnicate
 	golden usage-short -x list
 	golden usage-value remove --name
