@@ -185,6 +185,31 @@ flap() {
 	check_above "nobody" 239.3.3.3 ""
 }
 
+# What hosts send goes upstream and to hosts that want it, and nowhere else.
+hosts() {
+	label="hosts that send: "
+	start_sink up above --interface o1 --group 239.5.5.5
+	gen h1 first --interface e0 --group 239.5.5.5 --port 5001 --count 1 --ttl 9
+	check "the first is met" wait_for 3 outputs_are 239.5.5.5 "o1>in0"
+	gen h1 rest --interface e0 --group 239.5.5.5 --port 5001 --count 1000 --rate 10000 \
+		--first-flow 1 --ttl 9
+	sleep 0.2
+	end_sink above
+	check_between "above, all but the first" \
+		"$(json "$tmp/sink.above.json" .total.unique)" 1000 1001
+	start_sink h2 beside --interface e0 --group 239.5.5.5
+	check "a host beside wants it" wait_for 3 outputs_are 239.5.5.5 "in0>o2 o1>o2,in0"
+	gen h1 more --interface e0 --group 239.5.5.5 --port 5001 --count 500 --rate 10000 --ttl 9
+	sleep 0.2
+	end_sink beside
+	check_equal "and gets it" "$(json "$tmp/sink.beside.json" .total.unique)" 500
+	check "as long as it does" wait_for 3 outputs_are 239.5.5.5 "o1>in0"
+	sed 's/, proxy: { upstream: "in0" }//' "$tmp/r.json5" >"$tmp/none.json5"
+	ctl r config load --replace --file "$tmp/none.json5" >/dev/null
+	check_equal "without the proxy it goes nowhere" "$(outputs 239.5.5.5)" ""
+	ctl r config load --replace --file "$tmp/r.json5" >/dev/null
+}
+
 groups_above_are() {
 	[ "$(ctl up --output json igmp groups | jq '.groups | length')" = "$1" ]
 }
@@ -208,13 +233,14 @@ start_mcrd up "$tmp/up.json5" --ignore-state
 start_mcrd r "$tmp/r.json5" --ignore-state
 start_capture up wire o1 igmp
 on h1 sysctl -qw net.ipv4.igmp_max_memberships=2000
-for part in ${PARTS:-traffic specific merged flap many}; do
+for part in ${PARTS:-traffic specific merged flap hosts many}; do
 	"$part"
 done
 label=""
 end_capture wire
-check_equal "only the proxy reports" "$(tshark -n -r "$tmp/wire.pcap" -Y 'igmp.type != 0x11' \
-	-T fields -e ip.src 2>/dev/null | sort -u)" 198.18.9.2
+check_equal "only the proxy reports, beside who wants what its hosts send" \
+	"$(tshark -n -r "$tmp/wire.pcap" -Y 'igmp.type != 0x11 && !(igmp.maddr == 239.5.5.5)' \
+		-T fields -e ip.src 2>/dev/null | sort -u)" 198.18.9.2
 check_equal "no packet is malformed" "$(tshark -n -o ip.check_checksum:TRUE -r "$tmp/wire.pcap" \
 	-Y '_ws.malformed || igmp.checksum.status == 0 || ip.checksum.status == 0' 2>/dev/null)" ""
 check "the books of the proxy close" wait_for 5 is_at_rest r

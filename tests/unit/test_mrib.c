@@ -159,7 +159,12 @@ static void an_output_stays_while_anybody_wants_it(void **state)
 	assert_int_equal(mrib_outputs(mrib, G, outs), 2);
 	assert_int_equal(outs[1].owners, 1 << MRIB_IGMP | 1 << MRIB_PIM);
 	assert_int_equal(outs[0].owners, 1 << MRIB_STATIC);
+	assert_true(mrib_is_marked(mrib, G, 3, MRIB_WANTED, MRIB_PIM));
 	mrib_del(mrib, T0, G, 3, MRIB_WANTED, MRIB_PIM);
+	assert_false(mrib_is_marked(mrib, G, 3, MRIB_WANTED, MRIB_PIM));
+	assert_false(mrib_is_marked(mrib, G, 3, MRIB_BLOCKED, MRIB_IGMP));
+	assert_false(mrib_is_marked(mrib, S, 3, MRIB_WANTED, MRIB_IGMP));
+	assert_true(mrib_is_marked(mrib, G, 3, MRIB_WANTED, MRIB_IGMP));
 	assert_string_equal(forwards(G), "1 3");
 	mrib_del(mrib, T0, G, 3, MRIB_WANTED, MRIB_IGMP);
 	assert_string_equal(forwards(G), "1");

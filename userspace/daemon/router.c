@@ -220,17 +220,21 @@ static void port_has_igmp(struct router *rt, const char *name, bool has_igmp)
 /* Every interface that the configuration names has a port, and those of before have theirs. */
 static void ports_follow(struct router *rt, const struct config_igmp *next)
 {
+	uint32_t upstream = ROUTER_NO_PORT;
+
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
 		rt->ports[i].has_igmp = rt->ports[i].has_sources = false;
 	for (uint32_t i = 0; i < next->n_queriers; i++)
 		port_has_igmp(rt, next->queriers[i], true);
 	for (uint32_t i = 0; i < next->n_interfaces; i++)
 		port_has_igmp(rt, next->interfaces[i].name, next->interfaces[i].mode != IGMP_OFF);
-	rt->upstream = ROUTER_NO_PORT;
 	if (*next->upstream) {
 		port_has_igmp(rt, next->upstream, true);
-		rt->upstream = router_port_get(rt, next->upstream);
+		upstream = router_port_get(rt, next->upstream);
 	}
+	if (rt->upstream != upstream && rt->upstream != ROUTER_NO_PORT)
+		router_data_upstream_gone(rt, rt->upstream);
+	rt->upstream = upstream;
 	for (uint32_t i = 0; i < next->n_sources; i++) {
 		struct router_port *p = port_named(rt, next->sources[i]);
 

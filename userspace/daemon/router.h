@@ -56,6 +56,7 @@ struct router {
 	uint64_t rpf_seen;	  /* generation that inputs are of */
 	uint32_t any_source_port; /* where (*,G) comes in; MRIB_NO_PORT = nowhere */
 	uint64_t route_failures;
+	uint64_t host_sources_refused; /* not forwarded upstream: no room */
 	struct mtime age; /* when the next look at sources that are silent is due */
 	struct mtime retry; /* when routes that could not be put in force are tried again */
 	struct actions actions;
@@ -100,6 +101,7 @@ bool router_mroute_is_wanted(const struct router *rt, struct ip4 group); /* of a
 int router_data_open(struct router *rt);
 void router_data_close(struct router *rt);
 void router_data_tick(struct router *rt, struct mtime now);
+void router_data_upstream_gone(struct router *rt, uint32_t port);
 /*
  * The data path has met frames of sg at a port, `packets` of them with `bytes` of payload since it
  * told the same last: not all of them where it tells of too many.

@@ -523,6 +523,15 @@ bool mrib_find(const struct mrib *m, struct sg sg, struct mrib_route *out)
 	return true;
 }
 
+bool mrib_is_marked(const struct mrib *m, struct sg sg, uint16_t port, enum mrib_mark mark,
+		    enum mrib_origin origin)
+{
+	struct route *r = route_find(m, sg);
+	const struct mark *here = r ? *mark_place(r, port) : NULL;
+
+	return here && here->port == port && here->by[mark] & 1u << origin;
+}
+
 bool mrib_next(const struct mrib *m, const void **at, struct mrib_route *out)
 {
 	const struct list *l = *at ? *at : &m->all;

@@ -123,6 +123,9 @@ struct mrib_route {
 
 bool mrib_find(const struct mrib *m, struct sg sg, struct mrib_route *out);
 
+bool mrib_is_marked(const struct mrib *m, struct sg sg, uint16_t port, enum mrib_mark mark,
+		    enum mrib_origin origin);
+
 /* Walks all routes, in the order they came: begins with *at = NULL. Not across changes. */
 bool mrib_next(const struct mrib *m, const void **at, struct mrib_route *out);
 
