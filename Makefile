@@ -344,6 +344,8 @@ unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
 unit.membership := userspace/edge/membership.c userspace/edge/sysctl.c userspace/base/ip4.c
 unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_rule.c \
+unit.membership := userspace/edge/membership.c userspace/edge/notify.c userspace/edge/sysctl.c userspace/base/ip4.c
+unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_explain.c userspace/engine/mrib_rule.c \
 	userspace/engine/rule.c userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c \
 	userspace/base/ip4.c
 unit.netif := userspace/edge/netif.c userspace/edge/rtnl.c userspace/edge/ethtool.c \

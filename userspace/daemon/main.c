@@ -23,6 +23,7 @@
 
 #define CONFIG_FILE_MAX (64u << 20)
 #define TICK_MS		1000
+#define KEPT_MS		15000 /* by then hosts have told a proxy, too, what they want */
 
 struct options {
 	const char *config, *instance, *socket_path, *state_dir, *bpffs, *role;
@@ -365,6 +366,9 @@ static void on_tick(void *arg, struct mtime now)
 	datapaths_tick(r);
 	merging_tick(r);
 	notify_watchdog();
+	membership_tick(r->joins);
+	if (r->kept.n && mtime_before(mtime_add(r->started, mtime_ms(KEPT_MS)), now))
+		notify_kept_release(&r->kept);
 	if (!r->is_persisted)
 		relay_persist(r);
 	loop_timer_set(r->tick, mtime_add(now, mtime_ms(TICK_MS)));
@@ -482,7 +486,12 @@ static void relay_close(struct relay *r)
 		plane_leave(r->plane);
 	else
 		plane_close(r->plane);
+	if (r->takes_all) {
+		membership_leave_all(r->joins);
+		notify_kept_release(&r->kept);
+	}
 	membership_free(r->joins);
+	free(r->kept.names);
 	netif_close(r->netifs);
 	loop_timer_free(r->tick);
 	rows_fini(r);
@@ -566,6 +575,7 @@ static int daemon_main(const struct options *o)
 
 	if (!r)
 		return 1;
+	notify_kept_take(&r->kept); /* first of all: they have the lowest numbers */
 	err = config_startup(r, o, &startup, &d);
 	if (err) {
 		log_config_error(o->config ? o->config : r->paths.config, &d);

@@ -34,6 +34,7 @@ void router_igmp_close(struct router *rt)
 {
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
 		igmpsock_close(rt->ports[i].igmp);
+	membership_leave_all(rt->joins);
 	membership_free(rt->joins);
 	config_igmp_fini(&rt->igmp_config);
 	free(rt->igmp_memory);

@@ -10,6 +10,7 @@
 #include "edge/loop.h"
 #include "edge/membership.h"
 #include "edge/netif.h"
+#include "edge/notify.h"
 #include "edge/offload.h"
 #include "edge/spawn.h"
 #include "engine/resolve.h"
@@ -204,6 +205,7 @@ struct relay {
 	struct netif_table *netifs;
 	struct plane *plane;
 	struct membership *joins;
+	struct notify_kept kept; /* joins of the process before, until this one has its own */
 	struct ctlsock *ctl, *ctl_ro;
 	struct offload *offload;
 	struct router *router; /* NULL = none is wanted */

@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "edge/notify.h"
 #include "edge/sysctl.h"
 
 #define SHARD_DEFAULT 20  /* the kernel's default of igmp_max_memberships */
@@ -25,6 +27,7 @@ struct shard {
 	struct shard *next, *prev; /* among those of its kind that have room */
 	int fd;
 	bool is_ssm, has_room;
+	bool is_stored; /* the service manager has a copy, so that it outlives us */
 	size_t n_joins;
 };
 
@@ -39,6 +42,7 @@ struct join {
 struct membership {
 	struct join **buckets;
 	size_t n_buckets, n_joins, n_shards, shard_size;
+	size_t n_unstored;     /* of the sockets */
 	struct shard *open[2]; /* with room; by is_ssm */
 };
 
@@ -76,6 +80,23 @@ static void shard_set_room(struct membership *m, struct shard *s, bool has_room)
 		s->next->prev = s->prev;
 }
 
+/* Of this process's socket, which has its number as long as it is open. */
+static const char *shard_name(const struct shard *s, char buf[48])
+{
+	snprintf(buf, 48, "membership-%d-%d", (int)getpid(), s->fd);
+	return buf;
+}
+
+static void shard_store(struct membership *m, struct shard *s)
+{
+	char name[48];
+
+	if (s->is_stored || notify_store(s->fd, shard_name(s, name)))
+		return;
+	s->is_stored = true;
+	m->n_unstored--;
+}
+
 static int shard_new(struct membership *m, bool is_ssm, struct shard **out)
 {
 	struct shard *s = calloc(1, sizeof(*s));
@@ -93,17 +114,29 @@ static int shard_new(struct membership *m, bool is_ssm, struct shard **out)
 	}
 	shard_set_room(m, s, true);
 	m->n_shards++;
+	m->n_unstored++;
+	shard_store(m, s);
 	*out = s;
 	return 0;
 }
 
-/* Closing leaves whatever the socket had joined. */
 static void shard_free(struct membership *m, struct shard *s)
 {
 	shard_set_room(m, s, false);
 	close(s->fd);
+	m->n_unstored -= !s->is_stored;
 	free(s);
 	m->n_shards--;
+}
+
+/* Nothing is joined on it any more, so that it need not be kept. */
+static void shard_end(struct membership *m, struct shard *s)
+{
+	char name[48];
+
+	if (s->is_stored)
+		notify_unstore(shard_name(s, name));
+	shard_free(m, s);
 }
 
 static struct sockaddr_storage sockaddr_of(struct ip4 addr)
@@ -178,7 +211,7 @@ static int shard_place(struct membership *m, struct join *j)
 		return err;
 	err = shard_join(s, j);
 	if (err) {
-		shard_free(m, s);
+		shard_end(m, s);
 		return err;
 	}
 joined:
@@ -243,12 +276,11 @@ static void join_remove(struct membership *m, struct join **at)
 
 	*at = j->next;
 	m->n_joins--;
-	if (!--s->n_joins) {
-		shard_free(m, s);
-	} else {
-		shard_leave(s, j);
+	shard_leave(s, j);
+	if (--s->n_joins)
 		shard_set_room(m, s, true);
-	}
+	else
+		shard_end(m, s);
 	free(j);
 }
 
@@ -269,15 +301,36 @@ int membership_new(struct membership **out)
 	return 0;
 }
 
+void membership_leave_all(struct membership *m)
+{
+	for (size_t i = 0; m && i < m->n_buckets; i++)
+		while (m->buckets[i])
+			join_remove(m, &m->buckets[i]);
+}
+
 void membership_free(struct membership *m)
 {
 	if (!m)
 		return;
-	for (size_t i = 0; i < m->n_buckets; i++)
-		while (m->buckets[i])
-			join_remove(m, &m->buckets[i]);
+	for (size_t i = 0; i < m->n_buckets; i++) {
+		while (m->buckets[i]) {
+			struct join *j = m->buckets[i];
+
+			m->buckets[i] = j->next;
+			if (!--j->shard->n_joins)
+				shard_free(m, j->shard);
+			free(j);
+		}
+	}
 	free(m->buckets);
 	free(m);
+}
+
+void membership_tick(struct membership *m)
+{
+	for (size_t i = 0; m->n_unstored && i < m->n_buckets; i++)
+		for (const struct join *j = m->buckets[i]; j; j = j->next)
+			shard_store(m, j->shard);
 }
 
 int membership_join(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source)

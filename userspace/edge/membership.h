@@ -17,7 +17,16 @@
 struct membership;
 
 int membership_new(struct membership **out);
-void membership_free(struct membership *m); /* leaves everything */
+
+/*
+ * Nothing is left that the service manager keeps (notify_store): a switch must not hear of a leave
+ * between one process and the next. Without a manager, closing the sockets leaves everything.
+ */
+void membership_free(struct membership *m);
+void membership_leave_all(struct membership *m); /* NULL is fine */
+
+/* Once in a while: sockets that the manager was too busy to take are offered again. */
+void membership_tick(struct membership *m);
 
 /* 0 or -errno (ENOBUFS when even a fresh socket may not join). source 0 = any. */
 int membership_join(struct membership *m, uint32_t ifindex, struct ip4 group, struct ip4 source);
