@@ -78,8 +78,16 @@ base.src += userspace/base/ip4.c
 base.src += userspace/base/json5.c
 base.src += userspace/base/pool.c
 
+pim_wire.own += userspace/wire/pim.c
+pim_wire.own += userspace/wire/pim_assert.c
+pim_wire.own += userspace/wire/pim_bsr.c
+pim_wire.own += userspace/wire/pim_hello.c
+pim_wire.own += userspace/wire/pim_jp.c
+pim_wire.own += userspace/wire/pim_register.c
+
 wire.src += userspace/wire/igmp.c
 wire.src += userspace/wire/ip.c
+wire.src += $(pim_wire.own)
 
 igmp.src += userspace/engine/igmp.c
 igmp.src += userspace/engine/igmp_access.c
@@ -93,7 +101,25 @@ igmp.src += userspace/engine/igmp_show.c
 igmp.src += userspace/engine/igmp_tell.c
 igmp.src += userspace/engine/igmp_timing.c
 
+pim.src += userspace/engine/pim.c
+pim.src += userspace/engine/pim_assert.c
+pim.src += userspace/engine/pim_bsm.c
+pim.src += userspace/engine/pim_bsr.c
+pim.src += userspace/engine/pim_config.c
+pim.src += userspace/engine/pim_data.c
+pim.src += userspace/engine/pim_down.c
+pim.src += userspace/engine/pim_jp.c
+pim.src += userspace/engine/pim_macro.c
+pim.src += userspace/engine/pim_neighbor.c
+pim.src += userspace/engine/pim_port.c
+pim.src += userspace/engine/pim_register.c
+pim.src += userspace/engine/pim_route.c
+pim.src += userspace/engine/pim_rp.c
+pim.src += userspace/engine/pim_show.c
+pim.src += userspace/engine/pim_up.c
+
 engine.src += $(igmp.src)
+engine.src += $(pim.src)
 engine.src += userspace/engine/action.c
 engine.src += userspace/engine/datapath.c
 engine.src += userspace/engine/doctor.c
@@ -108,6 +134,7 @@ edge.src += userspace/edge/buffer.c
 edge.src += userspace/edge/ctlsock.c
 edge.src += userspace/edge/ethtool.c
 edge.src += userspace/edge/igmpsock.c
+edge.src += userspace/edge/ipsend.c
 edge.src += userspace/edge/lock.c
 edge.src += userspace/edge/log.c
 edge.src += userspace/edge/loop.c
@@ -117,11 +144,13 @@ edge.src += userspace/edge/netif.c
 edge.src += userspace/edge/nexthop.c
 edge.src += userspace/edge/notify.c
 edge.src += userspace/edge/offload.c
+edge.src += userspace/edge/pimsock.c
 edge.src += userspace/edge/probe.c
 edge.src += userspace/edge/route.c
 edge.src += userspace/edge/routestore.c
 edge.src += userspace/edge/rtnl.c
 edge.src += userspace/edge/sandbox.c
+edge.src += userspace/edge/sock.c
 edge.src += userspace/edge/spawn.c
 edge.src += userspace/edge/statefile.c
 edge.src += userspace/edge/sysctl.c
@@ -151,6 +180,8 @@ config.src += userspace/daemon/config_igmp.c
 config.src += userspace/daemon/config_igmp_read.c
 config.src += userspace/daemon/config_igmp_settings.c
 config.src += userspace/daemon/config_igmp_show.c
+config.src += userspace/daemon/config_pim.c
+config.src += userspace/daemon/config_pim_read.c
 config.src += userspace/daemon/config_read.c
 config.src += userspace/daemon/config_rule.c
 config.src += userspace/daemon/config_show.c
@@ -162,6 +193,7 @@ daemon.src += userspace/daemon/apply.c
 daemon.src += userspace/daemon/commands.c
 daemon.src += userspace/daemon/commands_config.c
 daemon.src += userspace/daemon/commands_list.c
+daemon.src += userspace/daemon/commands_pim.c
 daemon.src += userspace/daemon/commands_router.c
 daemon.src += userspace/daemon/datapaths.c
 daemon.src += userspace/daemon/doctor.c
@@ -176,38 +208,16 @@ daemon.src += userspace/daemon/router_host.c
 daemon.src += userspace/daemon/router_data.c
 daemon.src += userspace/daemon/router_igmp.c
 daemon.src += userspace/daemon/router_mroute.c
+daemon.src += userspace/daemon/router_pim.c
+daemon.src += userspace/daemon/router_pim_route.c
 daemon.src += userspace/daemon/rows.c
 daemon.src += userspace/daemon/settle.c
 daemon.src += userspace/daemon/show.c
+daemon.src += userspace/daemon/show_pim.c
 daemon.src += userspace/daemon/show_router.c
 daemon.src += userspace/daemon/show_trace.c
 daemon.src += userspace/daemon/sockets.c
 daemon.src += userspace/daemon/supervisor.c
-
-# What the router stands on: built, tested and checked like the rest, but nothing of it is in mcrd
-# before the daemon is composed of it.
-pim.src += userspace/engine/pim.c
-pim.src += userspace/engine/pim_assert.c
-pim.src += userspace/engine/pim_bsm.c
-pim.src += userspace/engine/pim_bsr.c
-pim.src += userspace/engine/pim_data.c
-pim.src += userspace/engine/pim_down.c
-pim.src += userspace/engine/pim_jp.c
-pim.src += userspace/engine/pim_macro.c
-pim.src += userspace/engine/pim_neighbor.c
-pim.src += userspace/engine/pim_port.c
-pim.src += userspace/engine/pim_register.c
-pim.src += userspace/engine/pim_route.c
-pim.src += userspace/engine/pim_rp.c
-pim.src += userspace/engine/pim_show.c
-pim.src += userspace/engine/pim_up.c
-pim_wire.own += userspace/wire/pim.c
-pim_wire.own += userspace/wire/pim_assert.c
-pim_wire.own += userspace/wire/pim_bsr.c
-pim_wire.own += userspace/wire/pim_hello.c
-pim_wire.own += userspace/wire/pim_jp.c
-pim_wire.own += userspace/wire/pim_register.c
-router.src += $(pim.src) $(pim_wire.own)
 
 mcrd.src := $(daemon.src) $(worker.src) $(plane.src) $(edge.src) $(engine.src) $(wire.src) \
 	$(base.src)
@@ -220,6 +230,7 @@ ctl.src += userspace/ctl/cmd_explain.c
 ctl.src += userspace/ctl/cmd_igmp.c
 ctl.src += userspace/ctl/cmd_look.c
 ctl.src += userspace/ctl/cmd_mroute.c
+ctl.src += userspace/ctl/cmd_pim.c
 ctl.src += userspace/ctl/cmd_rule.c
 ctl.src += userspace/ctl/cmd_stats.c
 ctl.src += userspace/ctl/exchange.c
@@ -311,8 +322,8 @@ unit.bytes := userspace/base/bytes.c
 unit.cksum := userspace/base/cksum.c
 unit.classify :=
 unit.client := userspace/ctl/client.c
-config_test.src := $(config.src) userspace/engine/rule.c userspace/base/diag.c \
-	userspace/base/ip4.c userspace/base/json5.c
+config_test.src := $(config.src) userspace/engine/pim_config.c userspace/engine/rule.c \
+	userspace/base/diag.c userspace/base/ip4.c userspace/base/json5.c
 unit.config := $(config_test.src)
 unit_libs.config := -lcjson
 unit.config_igmp := $(config_test.src)
@@ -592,8 +603,8 @@ product.src := $(sort $(mcrd.src) $(client.src) $(ctl.src) $(mcrgen.src) $(mcrsi
 check: check-layers check-style lint check-docs ## all checks of sources and documents (root)
 
 .PHONY: check-layers
-check-layers: $(call obj,$(product.src) $(router.src)) ## includes, purity, callers
-	$(Q)tools/check-layers $(call obj,$(product.src)) -- $(call obj,$(router.src))
+check-layers: $(call obj,$(product.src)) ## includes, purity, callers
+	$(Q)tools/check-layers $(call obj,$(product.src))
 
 .PHONY: check-style
 check-style: ## format, lengths, licences, shell scripts
@@ -610,9 +621,9 @@ cppcheck := cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,perfo
 	-D_GNU_SOURCE -Iinclude -Iuserspace -I$(B)
 
 .PHONY: lint
-lint: $(patsubst %.c,$(B)/%.tidy,$(product.src) $(router.src)) ## clang-tidy and cppcheck
+lint: $(patsubst %.c,$(B)/%.tidy,$(product.src)) ## clang-tidy and cppcheck
 	$(call say,LINT,cppcheck)
-	$(Q)$(cppcheck) $(product.src) $(router.src)
+	$(Q)$(cppcheck) $(product.src)
 
 $(B)/%.tidy: %.c $(B)/%.o .clang-tidy
 	$(call say,TIDY,$<)

@@ -122,6 +122,58 @@ static void check_good_igmp(const struct config_igmp *igmp)
 	assert_int_equal(igmp->interfaces[0].settings.n_access, 2);
 }
 
+static void check_good_port(const struct pim_port_config *p)
+{
+	assert_true(p->is_enabled && p->is_passive && p->hides_priority && p->can_track);
+	assert_true(p->is_border);
+	assert_int_equal(p->dr_priority, 0);
+	assert_int_equal(p->hello_ms, 2500);
+	assert_int_equal(p->holdtime_s, 60);
+	assert_int_equal(p->propagation_ms, 250);
+	assert_int_equal(p->override_ms, 1000);
+	assert_int_equal(p->neighbors.n, 2);
+	assert_false(p->neighbors.entries[0].is_permitted);
+	assert_int_equal(p->neighbors.entries[0].prefix.len, 32);
+	assert_true(p->neighbors.entries[1].is_permitted);
+	assert_int_equal(p->allow_rp.n, 1);
+	assert_int_equal(p->boundary.n, 2);
+}
+
+static void check_good_pim(const struct config_pim *pim)
+{
+	const struct pim_config *c = &pim->engine;
+
+	assert_false(pim->is_enabled);
+	assert_int_equal(ip4_host(pim->router_id), 0xc6120009);
+	assert_int_equal(ip4_host(pim->rp_address), 0xc612000a);
+	assert_int_equal(pim->n_interfaces, 2);
+	assert_string_equal(pim->interfaces[0].name, "in0");
+	assert_int_equal(pim->interfaces[0].port.dr_priority, 1);
+	assert_int_equal(pim->interfaces[0].port.hello_ms, 30000);
+	check_good_port(&pim->interfaces[1].port);
+	assert_int_equal(c->n_static_rps, 2);
+	assert_int_equal(c->static_rps[1].range.len, 32);
+	assert_true(c->candidate_bsr.is_enabled && c->candidate_rp.is_enabled);
+	assert_int_equal(c->candidate_bsr.priority, 255);
+	assert_int_equal(c->candidate_bsr.hash_mask, 0);
+	assert_int_equal(c->bsr_period_ms, 10000);
+	assert_int_equal(c->candidate_rp.address.net, 0);
+	assert_int_equal(c->candidate_rp.n_ranges, 2);
+	assert_int_equal(c->crp_period_ms, 20500);
+	assert_int_equal(c->spt, PIM_SPT_THRESHOLD);
+	assert_int_equal(c->spt_threshold_kbps, 64);
+	assert_int_equal(c->n_ssm, 2);
+	assert_int_equal(c->triggered_hello_ms, 0);
+	assert_int_equal(c->jp_period_ms, 10000);
+	assert_int_equal(c->keepalive_ms, 30000);
+	assert_int_equal(c->register_suppression_ms, 20000);
+	assert_int_equal(c->register_probe_ms, 1000);
+	assert_int_equal(c->register_sources.n, 1);
+	assert_int_equal(c->registers, 1000);
+	assert_int_equal(c->registers_per_source, 10);
+	assert_true(c->bsr_overrides_static);
+}
+
 static void check_good_outputs(const struct rule *r)
 {
 	assert_int_equal(r->n_outputs, 4);
@@ -149,6 +201,7 @@ static void everything_arrives_where_it_belongs(void **state)
 
 	check_good_top(cfg);
 	check_good_igmp(&cfg->igmp);
+	check_good_pim(&cfg->pim);
 	assert_string_equal(r[0].id, "c22b3ce524179be3");
 	assert_string_equal(r[0].name, "tv");
 	assert_int_equal(r[0].protocol, IPPROTO_UDP);
@@ -257,7 +310,7 @@ static void every_cut_of_a_good_one_is_refused(void **state)
 
 		assert_int_equal(read_exact(&cfg, text, cut, &d), -22);
 		assert_int_equal(d.code, E_PROTO);
-		assert_true(d.line >= 1 && d.line <= 32 && d.what[0]);
+		assert_true(d.line >= 1 && d.line <= 48 && d.what[0]);
 	}
 	free(text);
 }
@@ -278,9 +331,10 @@ static void sentences_say_what_would_do(void **state)
 	assert_string_equal(refusal("{ rules: [ { input: { grup: 1 } } ] }"),
 			    "unknown key \"grup\": did you mean \"group\"? Accepted: interface, "
 			    "group, address, port, source, source_ip, protocol");
-	assert_string_equal(refusal("{ pim: {} }"),
-			    "unknown key \"pim\"; accepted: instance, multicast_ttl, worker_grace, "
-			    "stats_interval, control_group, pinning, rules, igmp");
+	assert_string_equal(
+		refusal("{ msdp: {} }"),
+		"unknown key \"msdp\"; accepted: instance, multicast_ttl, worker_grace, "
+		"stats_interval, control_group, pinning, rules, igmp, pim");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: [ { ttl: 300 } ] } ] }"),
 			    "300 is not a TTL (1 to 255, or \"decrement\")");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: { } } ] }"),

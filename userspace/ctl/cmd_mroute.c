@@ -6,6 +6,28 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* What PIM says of it; nothing where there is no PIM. */
+static void flags_add(struct table *t, const cJSON *route)
+{
+	static const struct {
+		const char *key, *word;
+	} flags[] = { { "joined", "joined" }, { "spt", "spt" } };
+	bool has_before = false;
+
+	table_add(t, "%s", "");
+	if (*json_text(route, "rp")) {
+		table_append(t, "rp %s", json_text(route, "rp"));
+		has_before = true;
+	}
+	for (size_t i = 0; i < COUNT_OF(flags); i++)
+		if (json_true(route, flags[i].key)) {
+			table_append(t, "%s%s", has_before ? "\n" : "", flags[i].word);
+			has_before = true;
+		}
+	if (*json_text(route, "register_to"))
+		table_append(t, "%sregister", has_before ? "\n" : "");
+}
+
 static void route_row(struct table *t, const cJSON *route)
 {
 	const cJSON *output;
@@ -17,6 +39,9 @@ static void route_row(struct table *t, const cJSON *route)
 	table_add(t, "%s",
 		  *json_text(route, "input_interface") ? json_text(route, "input_interface")
 						       : "none");
+	if (*json_text(route, "rpf_neighbor"))
+		table_append(t, "\n%s", json_text(route, "rpf_neighbor"));
+	flags_add(t, route);
 	table_add(t, "%s", "");
 	cJSON_ArrayForEach (output, json_member(route, "outputs")) {
 		const cJSON *owner;
@@ -37,8 +62,9 @@ static void route_row(struct table *t, const cJSON *route)
 enum ctl_exit cmd_mroute(struct ctl *ctl, const struct ctl_args *args)
 {
 	static const struct table_column columns[] = {
-		{ "SOURCE", false }, { "GROUP", false }, { "INPUT", false },   { "OUTPUTS", false },
-		{ "PACKETS", true }, { "PER S", true },	 { "WRONG IF", true }, { "AGE", true },
+		{ "SOURCE", false }, { "GROUP", false },   { "INPUT", false },
+		{ "TREE", false },   { "OUTPUTS", false }, { "PACKETS", true },
+		{ "PER S", true },   { "WRONG IF", true }, { "AGE", true },
 	};
 	const cJSON *route;
 	cJSON *reply;

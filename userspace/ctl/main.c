@@ -72,6 +72,33 @@ static const struct ctl_option explain_options[] = {
 	{ NULL, NULL, false, false, NULL },
 };
 
+static const struct ctl_option pim_rp_options[] = {
+	{ "group", "GROUP", false, false, "that of this group" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option pim_enable_options[] = {
+	{ "interface", "IF", true, false, "where" },
+	{ "dr-priority", "N", false, false, "its priority in the election of the DR" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option pim_disable_options[] = {
+	{ "interface", "IF", true, false, "where" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option pim_set_rp_options[] = {
+	{ "group", "PREFIX", true, false, "a range of groups" },
+	{ "rp", "ADDRESS", true, false, "their rendezvous point" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option pim_address_options[] = {
+	{ "address", "ADDRESS", true, false, "of this router" },
+	{ NULL, NULL, false, false, NULL },
+};
+
 static const struct ctl_verb verbs[] = {
 	{ "status", NULL, NULL, CTL_READS, cmd_status, "how the daemon is", NULL },
 	{ "list", "list-rules", NULL, CTL_READS, cmd_list, "the rules and their states", NULL },
@@ -114,6 +141,20 @@ static const struct ctl_verb verbs[] = {
 	{ "igmp enable", NULL, "IF", CTL_CHANGES, cmd_igmp_enable, "ask hosts on an interface",
 	  NULL },
 	{ "igmp disable", NULL, "IF", CTL_CHANGES, cmd_igmp_disable, "ask there no more", NULL },
+	{ "pim neighbors", NULL, NULL, CTL_READS, cmd_pim_neighbors, "the other routers of PIM",
+	  NULL },
+	{ "pim interfaces", NULL, NULL, CTL_READS, cmd_pim_interfaces,
+	  "where PIM is spoken, and its counters", NULL },
+	{ "pim rp", NULL, NULL, CTL_READS, cmd_pim_rp, "the rendezvous points", pim_rp_options },
+	{ "pim joins", NULL, NULL, CTL_READS, cmd_pim_joins, "the state of PIM's trees", NULL },
+	{ "pim enable", NULL, NULL, CTL_CHANGES, cmd_pim_enable, "speak PIM on an interface",
+	  pim_enable_options },
+	{ "pim disable", NULL, NULL, CTL_CHANGES, cmd_pim_disable, "speak it no more",
+	  pim_disable_options },
+	{ "pim set-rp", NULL, NULL, CTL_CHANGES, cmd_pim_set_rp,
+	  "name the rendezvous point of groups", pim_set_rp_options },
+	{ "pim set-rp-address", NULL, NULL, CTL_CHANGES, cmd_pim_set_rp_address,
+	  "be the rendezvous point of all groups", pim_address_options },
 	{ "mroute", NULL, NULL, CTL_READS, cmd_mroute, "the multicast routes", NULL },
 	{ "rpf", NULL, "ADDRESS", CTL_READS, cmd_rpf, "where traffic of a source comes in", NULL },
 	{ "ping", NULL, NULL, CTL_READS, cmd_ping, "whether the daemon answers", NULL },

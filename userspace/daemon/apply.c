@@ -543,6 +543,7 @@ static void settings_note(const struct config *a, const struct config *b, cJSON 
 	setting_note(changes, "control_group", strcmp(a->control_group, b->control_group) != 0);
 	setting_note(changes, "pinning", !pinning_equal(a, b));
 	setting_note(changes, "igmp", !config_igmp_equal(&a->igmp, &b->igmp));
+	setting_note(changes, "pim", !config_pim_equal(&a->pim, &b->pim));
 }
 
 /* Settings beside the rules. */

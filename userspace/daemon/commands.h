@@ -78,6 +78,16 @@ int cmd_explain(struct relay *r, const struct request *q, cJSON *reply, struct d
 /* doctor.c */
 int cmd_doctor(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
+/* commands_pim.c */
+int cmd_pim_neighbors(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_pim_interfaces(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_pim_rp(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_pim_joins(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_enable_pim(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_disable_pim(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_set_static_rp(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_set_rp_address(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+
 /* commands_config.c */
 void commands_read_config(struct parsed *parsed);
 int cmd_get_config(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);

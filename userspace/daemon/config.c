@@ -18,6 +18,7 @@ struct config *config_new(void)
 	cfg->worker_grace_s = 60;
 	cfg->stats_interval_s = 10;
 	config_igmp_init(&cfg->igmp);
+	config_pim_init(&cfg->pim);
 	return cfg;
 }
 
@@ -36,6 +37,7 @@ void config_free(struct config *cfg)
 		rule_free_outputs(&cfg->rules.rules[i]);
 	free(cfg->rules.rules);
 	config_igmp_fini(&cfg->igmp);
+	config_pim_fini(&cfg->pim);
 	free(cfg->pinnings);
 	free(cfg);
 }
@@ -101,7 +103,8 @@ struct config *config_clone(const struct config *cfg)
 	*copy = *cfg;
 	copy->rules = (struct ruleset){ 0 };
 	copy->pinnings = NULL;
-	if (config_igmp_copy(&copy->igmp, &cfg->igmp))
+	copy->pim.interfaces = NULL;
+	if (config_igmp_copy(&copy->igmp, &cfg->igmp) || config_pim_copy(&copy->pim, &cfg->pim))
 		goto out;
 	if (cfg->n_pinnings) {
 		copy->pinnings = malloc(cfg->n_pinnings * sizeof(*cfg->pinnings));
@@ -129,7 +132,8 @@ bool config_equal(const struct config *a, const struct config *b)
 	if (strcmp(a->instance, b->instance) || a->multicast_ttl != b->multicast_ttl ||
 	    a->worker_grace_s != b->worker_grace_s || a->stats_interval_s != b->stats_interval_s ||
 	    strcmp(a->control_group, b->control_group) || a->n_pinnings != b->n_pinnings ||
-	    a->rules.n != b->rules.n || !config_igmp_equal(&a->igmp, &b->igmp))
+	    a->rules.n != b->rules.n || !config_igmp_equal(&a->igmp, &b->igmp) ||
+	    !config_pim_equal(&a->pim, &b->pim))
 		return false;
 	for (size_t i = 0; i < a->n_pinnings; i++)
 		if (!pinning_equal(&a->pinnings[i], &b->pinnings[i]))

@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "base/json5.h"
 #include "daemon/config_igmp.h"
+#include "daemon/config_pim.h"
 #include "engine/rule.h"
 
 #define CONFIG_PINNINGS_MAX 512
@@ -30,6 +31,7 @@ struct config {
 	struct config_pinning *pinnings;
 	size_t n_pinnings;
 	struct config_igmp igmp;
+	struct config_pim pim;
 	struct ruleset rules;
 	uint32_t given; /* members that the text had, for config_inherit; not a value */
 };

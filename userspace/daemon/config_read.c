@@ -203,6 +203,7 @@ static const struct member config_members[] = {
 	{ "pinning", 5, false, read_pinnings },
 	{ "rules", 6, false, read_rules },
 	{ "igmp", 7, false, config_read_igmp },
+	{ "pim", 8, false, config_read_pim },
 };
 
 /* The rules against each other. ruleset_check's paths begin at the configuration. */
@@ -261,6 +262,7 @@ enum {
 	GIVEN_GROUP = 1 << 4,
 	GIVEN_PINNING = 1 << 5,
 	GIVEN_IGMP = 1 << 7,
+	GIVEN_PIM = 1 << 8,
 };
 
 int config_inherit(struct config *cfg, const struct config *from)
@@ -276,6 +278,11 @@ int config_inherit(struct config *cfg, const struct config *from)
 	if (!(cfg->given & GIVEN_IGMP)) {
 		config_igmp_fini(&cfg->igmp);
 		if (config_igmp_copy(&cfg->igmp, &from->igmp))
+			return -ENOMEM;
+	}
+	if (!(cfg->given & GIVEN_PIM)) {
+		config_pim_fini(&cfg->pim);
+		if (config_pim_copy(&cfg->pim, &from->pim))
 			return -ENOMEM;
 	}
 	if (cfg->given & GIVEN_PINNING || !from->n_pinnings)

@@ -80,3 +80,6 @@ int config_read_rule(struct reader *rd, const struct json5_node *v, struct rule 
 
 /* The member `igmp`, `out` a struct config (config_igmp_read.c). */
 int config_read_igmp(struct reader *rd, const struct json5_node *v, void *out);
+
+/* The member `pim`, `out` a struct config (config_pim_read.c). */
+int config_read_pim(struct reader *rd, const struct json5_node *v, void *out);

@@ -365,6 +365,7 @@ static void on_tick(void *arg, struct mtime now)
 	account_tick(r, now);
 	datapaths_tick(r);
 	merging_tick(r);
+	router_tick(r);
 	notify_watchdog();
 	membership_tick(r->joins);
 	if (r->kept.n && mtime_before(mtime_add(r->started, mtime_ms(KEPT_MS)), now))
@@ -471,7 +472,6 @@ static void relay_close(struct relay *r)
 	bool stays;
 
 	requests_drop(r);
-	router_free(r);
 	ctlsock_close(r->ctl);
 	ctlsock_close(r->ctl_ro);
 	/* a start that failed leaves what it found */
@@ -479,6 +479,7 @@ static void relay_close(struct relay *r)
 		stays = r->plane && plane_is_inherited(r->plane);
 	else
 		stays = !r->takes_all && relay_leave(r);
+	router_free(r, stays);
 	relay_clear(r, stays);
 	workers_stop_all(r);
 	merging_close(r);

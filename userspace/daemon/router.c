@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "edge/ipsend.h"
 #include "edge/log.h"
 
 /* --- ports ------------------------------------------------------------------------------------ */
@@ -38,30 +40,42 @@ uint32_t router_port_get(struct router *rt, const char *name)
 void router_interface(struct relay *r, const struct netif *ni, bool gone)
 {
 	struct router_port *p = r->router ? port_by_name(r->router, ni->name) : NULL;
+	const struct netif *now = gone ? NULL : ni;
 
-	if (!p)
-		return;
-	router_mroute_interface(r->router, p, gone ? NULL : ni);
-	router_igmp_interface(r->router, p, gone ? NULL : ni);
+	if (r->router)
+		router_pim_addresses(r->router);
+	if (p) {
+		router_mroute_interface(r->router, p, now);
+		router_igmp_interface(r->router, p, now);
+		router_pim_interface(r->router, p, now);
+	}
+	if (r->router)
+		router_settle(r->router);
 }
 
 /* --- effects ---------------------------------------------------------------------------------- */
 
-static void do_send(struct router *rt, const struct action *a)
+static void do_send(struct router *rt, const struct actions *list, const struct action *a)
 {
-	struct router_port *p = &rt->ports[a->port];
-	struct igmpsock_head head = {
+	bool by_routes = a->port == PORT_NONE;
+	const struct router_port *p = by_routes ? NULL : &rt->ports[a->port];
+	struct ipsend_head head = {
+		.ifindex = p ? p->ifindex : 0,
 		.source = a->send.source,
 		.dst = a->send.dst,
+		.protocol = a->send.protocol,
 		.ttl = a->send.ttl,
 		.has_router_alert = a->send.has_router_alert,
 	};
 	int err = -ENODEV;
 
-	if (p->igmp)
-		err = igmpsock_send(p->igmp, &head, rt->actions.bytes + a->send.off, a->send.len);
+	char to[IP4_TEXT];
+
+	if (head.ifindex || by_routes)
+		err = ipsend(rt->tx, &head, list->bytes + a->send.off, a->send.len);
 	if (err)
-		log_limited(LOG_L_WARNING, LOG_F_network, "%s: a query cannot be sent: %s", p->name,
+		log_limited(LOG_L_WARNING, LOG_F_network, "%s%sa packet to %s cannot be sent: %s",
+			    p ? p->name : "", p ? ": " : "", ip4_format(a->send.dst, to),
 			    strerror(-err));
 }
 
@@ -75,9 +89,42 @@ static const char *sg_text(struct sg sg, char buf[2 * IP4_TEXT + 4])
 	return buf;
 }
 
+/* `name` of the interface, "" when it is about none. */
+static void do_pim_event(const char *name, const struct act_event *e)
+{
+	const char *self = e->is_self ? ", this router" : "";
+	char peer[IP4_TEXT], sg[2 * IP4_TEXT + 4];
+
+	ip4_format(e->peer, peer);
+	sg_text(e->sg, sg);
+	switch ((unsigned)e->kind) {
+	case EVENT_PIM_NEIGHBOR:
+		log_notice(LOG_F_network, "%s: the PIM neighbour %s %s", name, peer,
+			   e->value ? "is there" : "is gone");
+		return;
+	case EVENT_PIM_DR:
+		log_notice(LOG_F_network, "%s: the designated router is %s%s", name, peer, self);
+		return;
+	case EVENT_PIM_RP:
+		log_debug(LOG_F_network, "%s: its rendezvous point is %s%s", sg,
+			  e->peer.net ? peer : "unknown", self);
+		return;
+	case EVENT_PIM_BSR:
+		log_notice(LOG_F_network, "the bootstrap router is %s%s",
+			   e->peer.net ? peer : "unknown", self);
+		return;
+	case EVENT_PIM_ASSERT:
+		log_info(LOG_F_network, "%s: %s is forwarded by %s%s", name, sg, peer, self);
+		return;
+	case EVENT_PIM_LIMIT:
+		log_warning(LOG_F_network, "%s is beyond the limit of %u", sg, e->value);
+		return;
+	}
+}
+
 static void do_event(const struct router *rt, const struct action *a)
 {
-	const char *name = rt->ports[a->port].name;
+	const char *name = a->port == PORT_NONE ? "" : rt->ports[a->port].name;
 	const struct act_event *e = &a->event;
 	char peer[IP4_TEXT], sg[2 * IP4_TEXT + 4];
 
@@ -104,36 +151,50 @@ static void do_event(const struct router *rt, const struct action *a)
 	case EVENT_IGMP_NO_QUERIER:
 		log_limited(LOG_L_WARNING, LOG_F_network, "%s: nobody sends IGMP queries", name);
 		return;
-	case EVENT_PIM_NEIGHBOR: /* there is no engine that says these */
+	case EVENT_PIM_NEIGHBOR:
 	case EVENT_PIM_DR:
 	case EVENT_PIM_RP:
 	case EVENT_PIM_BSR:
 	case EVENT_PIM_ASSERT:
 	case EVENT_PIM_LIMIT:
+		do_pim_event(name, e);
 		return;
 	}
 }
 
-static void do_action(struct router *rt, const struct action *a)
+static void do_want(struct router *rt, const struct action *a)
+{
+	bool is_on = a->kind == ACT_WANT;
+
+	if (rt->pim)
+		router_pim_want(rt, a->port, &a->member, is_on);
+	else
+		router_mroute_want(rt, a->port, &a->member, is_on);
+}
+
+static void do_action(struct router *rt, const struct actions *list, const struct action *a)
 {
 	switch (a->kind) {
 	case ACT_SEND:
-		do_send(rt, a);
+		do_send(rt, list, a);
 		return;
 	case ACT_EVENT:
 		do_event(rt, a);
 		return;
 	case ACT_WANT:
 	case ACT_UNWANT:
-		router_mroute_want(rt, a->port, &a->member, a->kind == ACT_WANT);
+		do_want(rt, a);
 		return;
 	case ACT_JOIN:
 	case ACT_LEAVE:
 		router_host_join(rt, a->port, &a->member, a->kind == ACT_JOIN);
 		return;
-	case ACT_ROUTE: /* of PIM, which is not there */
+	case ACT_ROUTE:
 	case ACT_UNROUTE:
+		router_pim_route(rt, &a->route, a->kind == ACT_ROUTE);
+		return;
 	case ACT_FORWARD:
+		router_pim_forward(rt, &a->forward, list->bytes + a->forward.off);
 		return;
 	}
 }
@@ -144,13 +205,25 @@ struct actions *router_begin(struct router *rt)
 	return &rt->actions;
 }
 
+void router_do(struct router *rt, const struct actions *list)
+{
+	for (uint32_t i = 0; i < list->n; i++)
+		do_action(rt, list, &list->list[i]);
+}
+
+void router_settle(struct router *rt)
+{
+	struct mtime next = mtime_min(igmp_next(rt->igmp), mtime_min(rt->age, rt->retry));
+
+	router_mroute_settle(rt);
+	loop_timer_set(rt->timer, mtime_min(next, router_pim_next(rt)));
+}
+
 void router_end(struct router *rt)
 {
-	for (uint32_t i = 0; i < rt->actions.n; i++)
-		do_action(rt, &rt->actions.list[i]);
+	router_do(rt, &rt->actions);
 	actions_clear(&rt->actions);
-	router_mroute_settle(rt);
-	loop_timer_set(rt->timer, mtime_min(igmp_next(rt->igmp), mtime_min(rt->age, rt->retry)));
+	router_settle(rt);
 }
 
 static void on_time(void *arg, struct mtime now)
@@ -159,22 +232,32 @@ static void on_time(void *arg, struct mtime now)
 
 	router_mroute_tick(rt, now);
 	router_data_tick(rt, now);
+	router_pim_tick(rt, now);
 	igmp_tick(rt->igmp, now, router_begin(rt));
 	router_end(rt);
 }
 
+void router_tick(struct relay *r)
+{
+	if (r->router)
+		router_pim_save(r->router);
+}
+
 /* --- its life --------------------------------------------------------------------------------- */
 
-void router_free(struct relay *r)
+void router_free(struct relay *r, bool stays)
 {
 	struct router *rt = r->router;
 
 	if (!rt)
 		return;
 	router_data_close(rt);
-	router_mroute_close(rt);
+	router_pim_close(rt, stays);
+	router_mroute_close(rt, stays);
 	router_igmp_close(rt);
 	loop_timer_free(rt->timer);
+	if (rt->tx >= 0)
+		close(rt->tx);
 	free(rt);
 	r->router = NULL;
 }
@@ -187,7 +270,11 @@ static int router_open(struct relay *r)
 	if (!r->router)
 		return -ENOMEM;
 	r->router->relay = r;
-	err = loop_timer_new(r->loop, &r->router->timer, on_time, r->router);
+	config_pim_init(&r->router->pim_config);
+	r->router->tx = ipsend_open();
+	err = r->router->tx < 0 ? r->router->tx : 0;
+	if (!err)
+		err = loop_timer_new(r->loop, &r->router->timer, on_time, r->router);
 	if (!err)
 		err = router_mroute_open(r->router);
 	if (!err)
@@ -195,7 +282,7 @@ static int router_open(struct relay *r)
 	if (!err)
 		err = router_data_open(r->router);
 	if (err)
-		router_free(r);
+		router_free(r, false);
 	return err;
 }
 
@@ -217,50 +304,68 @@ static void port_has_igmp(struct router *rt, const char *name, bool has_igmp)
 		p->has_igmp = has_igmp;
 }
 
-/* Every interface that the configuration names has a port, and those of before have theirs. */
-static void ports_follow(struct router *rt, const struct config_igmp *next)
+static void ports_have_pim(struct router *rt, const struct config_pim *pim)
 {
+	for (uint32_t i = 0; i < pim->n_interfaces; i++) {
+		struct router_port *p = port_named(rt, pim->interfaces[i].name);
+
+		if (!p)
+			continue;
+		p->has_pim = true;
+		p->is_pim_passive = pim->interfaces[i].port.is_passive;
+	}
+}
+
+/* Every interface that the configuration names has a port, and those of before have theirs. */
+static void ports_follow(struct router *rt, const struct config *next)
+{
+	const struct config_igmp *igmp = &next->igmp;
 	uint32_t upstream = ROUTER_NO_PORT;
 
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
-		rt->ports[i].has_igmp = rt->ports[i].has_sources = false;
-	for (uint32_t i = 0; i < next->n_queriers; i++)
-		port_has_igmp(rt, next->queriers[i], true);
-	for (uint32_t i = 0; i < next->n_interfaces; i++)
-		port_has_igmp(rt, next->interfaces[i].name, next->interfaces[i].mode != IGMP_OFF);
-	if (*next->upstream) {
-		port_has_igmp(rt, next->upstream, true);
-		upstream = router_port_get(rt, next->upstream);
+		rt->ports[i].has_igmp = rt->ports[i].has_sources = rt->ports[i].has_pim = false;
+	for (uint32_t i = 0; i < igmp->n_queriers; i++)
+		port_has_igmp(rt, igmp->queriers[i], true);
+	for (uint32_t i = 0; i < igmp->n_interfaces; i++)
+		port_has_igmp(rt, igmp->interfaces[i].name, igmp->interfaces[i].mode != IGMP_OFF);
+	if (*igmp->upstream) {
+		port_has_igmp(rt, igmp->upstream, true);
+		upstream = router_port_get(rt, igmp->upstream);
 	}
 	if (rt->upstream != upstream && rt->upstream != ROUTER_NO_PORT)
 		router_data_upstream_gone(rt, rt->upstream);
 	rt->upstream = upstream;
-	for (uint32_t i = 0; i < next->n_sources; i++) {
-		struct router_port *p = port_named(rt, next->sources[i]);
+	for (uint32_t i = 0; i < igmp->n_sources; i++) {
+		struct router_port *p = port_named(rt, igmp->sources[i]);
 
 		if (p)
 			p->has_sources = true;
 	}
+	if (router_pim_is_wanted(&next->pim))
+		ports_have_pim(rt, &next->pim);
 }
 
-static void config_follow(struct router *rt, const struct config_igmp *next)
+static void config_follow(struct router *rt, const struct config *next)
 {
-	if (config_igmp_equal(&rt->igmp_config, next))
+	if (config_igmp_equal(&rt->igmp_config, &next->igmp) &&
+	    config_pim_equal(&rt->pim_config, &next->pim))
 		return;
 	ports_follow(rt, next);
-	router_mroute_follow(rt, next);
-	router_igmp_follow(rt, next);
+	router_mroute_follow(rt, &next->igmp);
+	router_pim_follow(rt, &next->pim);
+	router_igmp_follow(rt, &next->igmp);
 }
 
 void router_follow(struct relay *r)
 {
-	bool is_wanted = config_igmp_is_on(&r->config->igmp);
+	bool is_wanted =
+		config_igmp_is_on(&r->config->igmp) || router_pim_is_wanted(&r->config->pim);
 	int err = is_wanted && !r->router ? router_open(r) : 0;
 
 	if (err)
 		log_err(LOG_F_network, "the router cannot start: %s", strerror(-err));
 	else if (is_wanted)
-		config_follow(r->router, &r->config->igmp);
+		config_follow(r->router, r->config);
 	else
-		router_free(r);
+		router_free(r, false);
 }

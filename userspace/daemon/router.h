@@ -5,20 +5,24 @@
  *   router.c       the table of ports, time, what engines ask for
  *   router_igmp.c  IGMP: its engine and its sockets
  *   router_host.c  what this host joins itself
+ *   router_pim.c   PIM: its engine and its sockets
+ *   router_pim_route.c  what PIM says of routes, and packets that came in Registers
  *   router_mroute.c  the multicast routing table, and the rules that come of it
  *   router_data.c  what the data path tells, and routes of sources that come of it
  *   explain_router.c  why it forwards, or does not
- *   show_router.c  what clients see of it
- * Each call of an engine is made with router_begin() and followed by router_end().
+ *   show_router.c, show_pim.c  what clients see of it
+ * Each call of IGMP's engine is made with router_begin() and followed by router_end().
  */
 #pragma once
 
 #include "daemon/relay.h"
 #include "edge/igmpsock.h"
+#include "edge/pimsock.h"
 #include "edge/route.h"
 #include "engine/explain.h"
 #include "engine/igmp.h"
 #include "engine/mrib.h"
+#include "engine/pim.h"
 #include "engine/rpf.h"
 
 #define ROUTER_PORTS_MAX 512
@@ -33,15 +37,26 @@ struct router_port {
 	uint32_t ifindex;      /* 0 = it is not there */
 	bool has_igmp;	       /* IGMP is on there */
 	bool has_sources;      /* is one of source_interfaces */
+	bool has_pim;	       /* is one of PIM's interfaces */
+	bool is_pim_passive;
+	uint32_t pim_joined; /* the ifindex where the group of all PIM routers is joined, or 0: */
+	int pim_error;	     /* why, −errno */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
 	uint64_t igmp_unreadable; /* no IP packets, or fragments */
 	uint64_t igmp_lost;	  /* by sockets that are closed */
 };
 
+/* Is multicast routed there? */
+static inline bool router_port_routes(const struct router_port *p)
+{
+	return p->has_igmp || p->has_sources || p->has_pim;
+}
+
 struct router {
 	struct relay *relay;
 	struct loop_timer *timer;
+	int tx; /* all that is sent goes by it */
 	struct router_port ports[ROUTER_PORTS_MAX];
 	struct igmp *igmp;
 	void *igmp_memory;
@@ -49,6 +64,15 @@ struct router {
 	uint64_t join_failures;
 	uint32_t upstream; /* port of the proxy's; ROUTER_NO_PORT = there is no proxy */
 	struct config_igmp igmp_config; /* what the engine was told last */
+	struct pim *pim; /* NULL = not wanted */
+	void *pim_memory;
+	struct pimsock *pimsock;
+	struct config_pim pim_config;	     /* what it was told last … */
+	struct pim_config pim_engine_config; /* … and what the engine made of it */
+	cJSON *pim_gen_ids; /* Generation IDs of the daemon before this one, by interface */
+	bool pim_is_unsaved;
+	uint64_t pim_unreadable, pim_forwarded, pim_unforwarded;
+	struct actions pim_actions;
 	struct mrib *mrib;
 	struct rpf *rpf;
 	void *mroute_memory;
@@ -65,10 +89,14 @@ struct router {
 /* router.c */
 void router_follow(struct relay *r); /* the configuration has changed */
 void router_interface(struct relay *r, const struct netif *ni, bool gone);
-void router_free(struct relay *r);
+/* `stays`: the data path goes on as it is, and nobody is to notice that this router ends. */
+void router_free(struct relay *r, bool stays);
+void router_tick(struct relay *r); /* once a second */
 uint32_t router_port_get(struct router *rt, const char *name); /* ROUTER_NO_PORT: no room */
 struct actions *router_begin(struct router *rt);
 void router_end(struct router *rt);
+void router_do(struct router *rt, const struct actions *list); /* what an engine asks for */
+void router_settle(struct router *rt); /* what has changed comes into force */
 
 /* router_igmp.c */
 int router_igmp_open(struct router *rt);
@@ -83,10 +111,27 @@ void router_host_join(struct router *rt, uint32_t port, const struct act_member 
 bool router_host_is_on(const struct relay *r, const char *interface);
 void router_host_follow(struct router *rt); /* which interface that is has changed */
 
+/* router_pim.c */
+bool router_pim_is_wanted(const struct config_pim *pim);
+void router_pim_follow(struct router *rt, const struct config_pim *next);
+void router_pim_close(struct router *rt, bool stays);
+void router_pim_interface(struct router *rt, struct router_port *p, const struct netif *ni);
+void router_pim_addresses(struct router *rt);
+void router_pim_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
+void router_pim_rpf_changed(struct router *rt);
+void router_pim_tick(struct router *rt, struct mtime now);
+void router_pim_save(struct router *rt);
+struct mtime router_pim_next(const struct router *rt);
+
+/* router_pim_route.c */
+void router_pim_route(struct router *rt, const struct act_route *route, bool is_there);
+void router_pim_forward(struct router *rt, const struct act_forward *f, const uint8_t *packet);
+
 /* router_mroute.c */
 int router_mroute_open(struct router *rt);
-void router_mroute_close(struct router *rt);
+void router_mroute_close(struct router *rt, bool stays);
 void router_mroute_follow(struct router *rt, const struct config_igmp *next);
+void router_mroute_handover(struct router *rt); /* between IGMP alone and PIM */
 void router_mroute_interface(struct router *rt, const struct router_port *p,
 			     const struct netif *ni);
 void router_mroute_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
@@ -119,3 +164,14 @@ void show_mroute(const struct relay *r, cJSON *reply);
 cJSON *show_rpf(const struct relay *r, struct ip4 source);
 cJSON *show_igmp_groups(const struct relay *r);
 void show_igmp_interfaces(const struct relay *r, cJSON *reply);
+
+/* show_pim.c */
+void show_address(cJSON *o, const char *key, struct ip4 addr); /* "" = 0 */
+/* How long until then; left out when it never comes. */
+void show_seconds(cJSON *o, const char *key, struct mtime at, struct mtime now);
+cJSON *show_pim_neighbors(const struct relay *r);
+cJSON *show_pim_interfaces(const struct relay *r);
+cJSON *show_pim_counters(const struct relay *r);
+cJSON *show_pim_rps(const struct relay *r);
+cJSON *show_pim_bsr(const struct relay *r);
+cJSON *show_pim_joins(const struct relay *r);

@@ -87,6 +87,16 @@ int router_mroute_open(struct router *rt)
 
 /* --- to the data path ------------------------------------------------------------------------- */
 
+/* Who says where it comes in. */
+static enum rule_origin origin_of(const struct router *rt, struct sg sg)
+{
+	struct mrib_route route;
+
+	if (mrib_find(rt->mrib, sg, &route) && route.input_by == MRIB_PIM)
+		return ORIGIN_PIM;
+	return ORIGIN_IGMP;
+}
+
 static void rule_put_in_force(struct router *rt, struct sg sg, enum mrib_rule_kind kind)
 {
 	struct diag d = { 0 };
@@ -96,7 +106,7 @@ static void rule_put_in_force(struct router *rt, struct sg sg, enum mrib_rule_ki
 		relay_unroute(rt->relay, r.rule.id);
 		return;
 	}
-	if (relay_route(rt->relay, &r.rule, ORIGIN_IGMP, &d)) {
+	if (relay_route(rt->relay, &r.rule, origin_of(rt, sg), &d)) {
 		rt->route_failures++;
 		rt->retry = mtime_add(loop_now(rt->relay->loop), mtime_ms(RETRY_MS));
 		log_limited(LOG_L_ERR, LOG_F_rules, "%s: %s", r.rule.id, d.what);
@@ -109,13 +119,15 @@ static void put_in_force(struct router *rt, struct sg sg)
 	rule_put_in_force(rt, sg, MRIB_RULE_GUARD);
 }
 
-void router_mroute_close(struct router *rt)
+void router_mroute_close(struct router *rt, bool stays)
 {
 	struct sg sg;
 
-	if (rt->mrib)
+	if (rt->mrib && !stays) {
 		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_IGMP);
-	while (rt->mrib && mrib_dirty_next(rt->mrib, &sg))
+		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_PIM);
+	}
+	while (rt->mrib && !stays && mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
 		port_listen(rt->relay, rt->ports[i].name, false);
@@ -127,7 +139,7 @@ void router_mroute_close(struct router *rt)
 
 static bool may_route(const struct router *rt, uint16_t port)
 {
-	return port != RPF_NO_PORT && (rt->ports[port].has_igmp || rt->ports[port].has_sources);
+	return port != RPF_NO_PORT && router_port_routes(&rt->ports[port]);
 }
 
 bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out)
@@ -231,7 +243,10 @@ void router_mroute_settle(struct router *rt)
 
 	if (rt->rpf_seen != rpf_generation(rt->rpf)) {
 		rt->rpf_seen = rpf_generation(rt->rpf);
-		inputs_set(rt, loop_now(rt->relay->loop));
+		if (rt->pim)
+			router_pim_rpf_changed(rt);
+		else
+			inputs_set(rt, loop_now(rt->relay->loop));
 	}
 	while (mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
@@ -269,7 +284,7 @@ void router_mroute_follow(struct router *rt, const struct config_igmp *next)
 		const struct router_port *p = &rt->ports[i];
 		struct mrib_port port = { 0 };
 
-		if (p->has_igmp || p->has_sources)
+		if (router_port_routes(p))
 			memcpy(port.name, p->name, sizeof(port.name));
 		else
 			mrib_forget_port(rt->mrib, loop_now(rt->relay->loop), i);
@@ -277,5 +292,15 @@ void router_mroute_follow(struct router *rt, const struct config_igmp *next)
 		port_listen(rt->relay, p->name, port.name[0] != '\0');
 		router_mroute_interface(rt, p, netif_by_name(rt->relay->netifs, p->name));
 	}
-	inputs_set(rt, loop_now(rt->relay->loop));
+	if (!rt->pim)
+		inputs_set(rt, loop_now(rt->relay->loop));
+}
+
+void router_mroute_handover(struct router *rt)
+{
+	struct mtime now = loop_now(rt->relay->loop);
+
+	mrib_forget_origin(rt->mrib, now, MRIB_PIM);
+	mrib_forget_origin(rt->mrib, now, MRIB_IGMP);
+	igmp_retell(rt->igmp);
 }

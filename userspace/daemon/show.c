@@ -83,11 +83,22 @@ static cJSON *show_output(const struct relay *r, const struct live_rule *live, u
 	return o;
 }
 
+static const char *origin_name(enum rule_origin origin)
+{
+	static const char *const names[] = {
+		[ORIGIN_STATIC] = "static",
+		[ORIGIN_IGMP] = "igmp",
+		[ORIGIN_PIM] = "pim",
+	};
+
+	return names[origin];
+}
+
 static void show_rule_state(cJSON *o, const struct live_rule *live)
 {
 	const struct rule *rule = live->rule;
 
-	cJSON_AddStringToObject(o, "origin", live->origin == ORIGIN_IGMP ? "igmp" : "static");
+	cJSON_AddStringToObject(o, "origin", origin_name(live->origin));
 	cJSON_AddStringToObject(o, "state", resolve_state_name(live->now.state));
 	if (live->join_error) {
 		char text[RESOLVE_REASON];

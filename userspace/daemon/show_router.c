@@ -5,20 +5,6 @@
 
 #include "daemon/router.h"
 
-static void add_address(cJSON *o, const char *key, struct ip4 addr)
-{
-	char text[IP4_TEXT];
-
-	cJSON_AddStringToObject(o, key, addr.net ? ip4_format(addr, text) : "");
-}
-
-/* Left out when it never ends. */
-static void add_seconds(cJSON *o, const char *key, struct mtime at, struct mtime now)
-{
-	if (at.us != MTIME_NEVER.us)
-		cJSON_AddNumberToObject(o, key, (double)(at.us - now.us) / 1e6);
-}
-
 /* --- groups ----------------------------------------------------------------------------------- */
 
 static void show_sources(cJSON *o, const struct igmp_cursor *group, struct mtime now)
@@ -30,10 +16,10 @@ static void show_sources(cJSON *o, const struct igmp_cursor *group, struct mtime
 	while (igmp_source_show(group, now, &at, &v)) {
 		cJSON *s = cJSON_CreateObject();
 
-		add_address(s, "source", v.source);
+		show_address(s, "source", v.source);
 		cJSON_AddBoolToObject(s, "forwarded", v.is_forwarded);
 		cJSON_AddBoolToObject(s, "static", v.is_static != 0);
-		add_seconds(s, "expires_in_secs", v.expires, now);
+		show_seconds(s, "expires_in_secs", v.expires, now);
 		cJSON_AddItemToArray(list, s);
 	}
 }
@@ -47,9 +33,9 @@ static void show_hosts(cJSON *o, const struct igmp_cursor *group, struct mtime n
 	while (igmp_host_show(group, &at, &v)) {
 		cJSON *h = cJSON_CreateObject();
 
-		add_address(h, "host", v.host);
-		add_address(h, "source", v.source);
-		add_seconds(h, "expires_in_secs", v.expires, now);
+		show_address(h, "host", v.host);
+		show_address(h, "source", v.source);
+		show_seconds(h, "expires_in_secs", v.expires, now);
 		cJSON_AddItemToArray(list, h);
 	}
 }
@@ -60,14 +46,14 @@ static cJSON *show_group(const struct router_port *p, const struct igmp_group_vi
 	cJSON *o = cJSON_CreateObject();
 
 	cJSON_AddStringToObject(o, "interface", p->name);
-	add_address(o, "group", v->group);
+	show_address(o, "group", v->group);
 	cJSON_AddStringToObject(o, "mode", v->is_exclude ? "exclude" : "include");
 	cJSON_AddNumberToObject(o, "version", v->version);
-	add_address(o, "last_reporter", v->last_reporter);
+	show_address(o, "last_reporter", v->last_reporter);
 	cJSON_AddBoolToObject(o, "is_querier", is_querier);
 	cJSON_AddBoolToObject(o, "static", v->is_static != 0);
 	cJSON_AddNumberToObject(o, "age_secs", (double)(now.us - v->since.us) / 1e6);
-	add_seconds(o, "expires_in_secs", v->expires, now);
+	show_seconds(o, "expires_in_secs", v->expires, now);
 	return o;
 }
 
@@ -145,10 +131,10 @@ static cJSON *show_port(const struct router_port *p, const struct igmp_port_view
 	cJSON_AddStringToObject(o, "state", port_state(p, v));
 	if (p->igmp_error)
 		cJSON_AddStringToObject(o, "error", strerror(-p->igmp_error));
-	add_address(o, "address", v->link.address);
+	show_address(o, "address", v->link.address);
 	cJSON_AddBoolToObject(o, "is_querier", v->is_querier);
-	add_address(o, "querier", v->is_querier ? v->link.address : v->querier);
-	add_seconds(o, "querier_expires_in_secs", v->expires, now);
+	show_address(o, "querier", v->is_querier ? v->link.address : v->querier);
+	show_seconds(o, "querier_expires_in_secs", v->expires, now);
 	cJSON_AddNumberToObject(o, "version", v->version);
 	cJSON_AddNumberToObject(o, "robustness", v->robustness);
 	cJSON_AddNumberToObject(o, "query_interval", (double)v->query_interval.us / 1e6);
@@ -228,20 +214,34 @@ static void show_route_rule(cJSON *o, const struct relay *r, struct sg sg)
 					(double)(loop_clock().us - seen.last.us) / 1e6);
 }
 
+/* What PIM knows of it. */
+static void show_route_tree(cJSON *o, const struct router *rt, struct sg sg)
+{
+	struct pim_route_info i;
+
+	if (!rt->pim || !pim_route_find(rt->pim, sg, &i))
+		return;
+	show_address(o, "rp", i.rp);
+	show_address(o, "rpf_neighbor", i.rpf_neighbor);
+	cJSON_AddBoolToObject(o, "joined", i.is_joined);
+	cJSON_AddBoolToObject(o, "spt", i.is_spt);
+}
+
 static cJSON *show_route(const struct relay *r, const struct mrib_route *route, struct mtime now)
 {
 	const struct router *rt = r->router;
 	cJSON *o = cJSON_CreateObject();
 
-	add_address(o, "source", route->sg.source);
-	add_address(o, "group", route->sg.group);
+	show_address(o, "source", route->sg.source);
+	show_address(o, "group", route->sg.group);
 	cJSON_AddStringToObject(o, "entry_type", route->sg.source.net ? "SG" : "StarG");
 	cJSON_AddStringToObject(o, "input_interface",
 				route->input == MRIB_NO_PORT ? "" : rt->ports[route->input].name);
 	cJSON_AddNumberToObject(o, "age_secs", (double)(now.us - route->created.us) / 1e6);
+	show_route_tree(o, rt, route->sg);
 	if (route->register_to.net) {
-		add_address(o, "register_to", route->register_to);
-		add_address(o, "register_from", route->register_from);
+		show_address(o, "register_to", route->register_to);
+		show_address(o, "register_from", route->register_from);
 	}
 	show_route_outputs(o, rt, route->sg);
 	show_route_rule(o, r, route->sg);
@@ -294,12 +294,12 @@ cJSON *show_rpf(const struct relay *r, struct ip4 source)
 	char prefix[IP4_TEXT + 4], text[IP4_TEXT];
 
 	snprintf(prefix, sizeof(prefix), "%s/%u", ip4_format(a.prefix.addr, text), a.prefix.len);
-	add_address(o, "source", source);
+	show_address(o, "source", source);
 	cJSON_AddBoolToObject(o, "is_routed", is_routed);
 	cJSON_AddStringToObject(o, "reason", rpf_why_text(a.why));
 	cJSON_AddStringToObject(o, "upstream_interface",
 				a.port == RPF_NO_PORT ? "" : rt->ports[a.port].name);
-	add_address(o, "upstream_neighbor", a.next_hop);
+	show_address(o, "upstream_neighbor", a.next_hop);
 	cJSON_AddStringToObject(o, "prefix", a.table ? prefix : "");
 	cJSON_AddNumberToObject(o, "metric", a.metric);
 	cJSON_AddNumberToObject(o, "table", a.table);

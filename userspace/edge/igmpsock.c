@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Sockets for IGMP. */
+/* Sockets that IGMP comes in by. */
 #include "edge/igmpsock.h"
 
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
-#include <linux/sock_diag.h>
 #include <net/ethernet.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
@@ -15,16 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RECEIVE_BUFFER	 (1 << 20) /* reports of many hosts come at once */
-#define RECEIVE_BATCH	 64	   /* packets taken in a turn */
-#define PACKET_MAX	 9216	   /* longer ones are cut, and so refused */
-#define ROUTER_ALERT	 0x94040000u
-#define CONTROL_TOS	 0xc0
-#define CONTROL_PRIORITY 7
+#include "edge/sock.h"
+
+#define RECEIVE_BUFFER (1 << 20) /* reports of many hosts come at once */
+#define RECEIVE_BATCH  64	 /* packets taken in a turn */
+#define PACKET_MAX     9216	 /* longer ones are cut, and so refused */
 
 struct igmpsock {
 	struct loop *loop;
-	int rx, tx;
+	int fd;
 	igmpsock_fn fn;
 	void *arg;
 };
@@ -36,7 +33,7 @@ static void on_readable(void *arg, struct mtime now, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < RECEIVE_BATCH; i++) {
-		ssize_t n = recv(s->rx, packet, sizeof(packet), MSG_DONTWAIT);
+		ssize_t n = recv(s->fd, packet, sizeof(packet), MSG_DONTWAIT);
 
 		/* ENETDOWN comes once when the link goes down; what came before is still there */
 		if (n < 0 && errno != ENETDOWN && errno != EINTR)
@@ -86,27 +83,6 @@ static int rx_open(uint32_t ifindex)
 	return err;
 }
 
-static int tx_open(uint32_t ifindex)
-{
-	int fd = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_RAW);
-	struct ip_mreqn out = { .imr_ifindex = (int)ifindex };
-	int no = 0, priority = CONTROL_PRIORITY, err = 0;
-	char name[IF_NAMESIZE];
-
-	if (fd < 0)
-		return -errno;
-	if (!if_indextoname(ifindex, name) ||
-	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, (socklen_t)strlen(name)) ||
-	    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &out, sizeof(out)) ||
-	    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &no, sizeof(no)) ||
-	    setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)))
-		err = -errno;
-	if (!err)
-		return fd;
-	close(fd);
-	return err;
-}
-
 int igmpsock_open(struct igmpsock **out, struct loop *l, uint32_t ifindex, igmpsock_fn fn,
 		  void *arg)
 {
@@ -115,13 +91,9 @@ int igmpsock_open(struct igmpsock **out, struct loop *l, uint32_t ifindex, igmps
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct igmpsock){ .loop = l, .rx = -1, .tx = -1, .fn = fn, .arg = arg };
-	s->tx = tx_open(ifindex);
-	err = s->tx < 0 ? s->tx : 0;
-	if (!err) {
-		s->rx = rx_open(ifindex);
-		err = s->rx < 0 ? s->rx : loop_fd_add(l, s->rx, EPOLLIN, on_readable, s);
-	}
+	*s = (struct igmpsock){ .loop = l, .fn = fn, .arg = arg };
+	s->fd = rx_open(ifindex);
+	err = s->fd < 0 ? s->fd : loop_fd_add(l, s->fd, EPOLLIN, on_readable, s);
 	if (!err) {
 		*out = s;
 		s = NULL;
@@ -134,53 +106,14 @@ void igmpsock_close(struct igmpsock *s)
 {
 	if (!s)
 		return;
-	if (s->rx >= 0) {
-		loop_fd_del(s->loop, s->rx);
-		close(s->rx);
+	if (s->fd >= 0) {
+		loop_fd_del(s->loop, s->fd);
+		close(s->fd);
 	}
-	if (s->tx >= 0)
-		close(s->tx);
 	free(s);
 }
 
 uint64_t igmpsock_lost(const struct igmpsock *s)
 {
-	uint32_t info[SK_MEMINFO_VARS] = { 0 };
-	socklen_t len = sizeof(info);
-
-	return getsockopt(s->rx, SOL_SOCKET, SO_MEMINFO, info, &len) ? 0 : info[SK_MEMINFO_DROPS];
-}
-
-int igmpsock_send(const struct igmpsock *s, const struct igmpsock_head *head, const void *message,
-		  size_t len)
-{
-	/* the kernel fills in length, identification and checksum */
-	struct {
-		struct iphdr ip;
-		uint32_t option;
-	} h = {
-		.ip = {
-			.version = 4,
-			.ihl = head->has_router_alert ? 6 : 5,
-			.tos = CONTROL_TOS,
-			.ttl = head->ttl,
-			.protocol = IPPROTO_IGMP,
-			.saddr = head->source.net,
-			.daddr = head->dst.net,
-		},
-		.option = htonl(ROUTER_ALERT),
-	};
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = head->dst.net };
-	struct iovec parts[] = {
-		{ &h, h.ip.ihl * 4u },
-		{ (void *)(uintptr_t)message, len },
-	};
-	struct msghdr msg = {
-		.msg_name = &to,
-		.msg_namelen = sizeof(to),
-		.msg_iov = parts,
-		.msg_iovlen = 2,
-	};
-
-	return sendmsg(s->tx, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sock_lost(s->fd);
 }

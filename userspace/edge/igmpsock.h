@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IGMP on one interface. What is received is taken off the link by a packet socket: reports of
- * older versions go to the group that they are about, which this host need not have joined.
+ * Receiving IGMP on one interface. It is taken off the link by a packet socket: reports of older
+ * versions go to the group that they are about, which this host need not have joined.
  */
 #pragma once
 
@@ -22,13 +22,3 @@ void igmpsock_close(struct igmpsock *s);
 
 /* Packets that found no room in the socket since it was opened. */
 uint64_t igmpsock_lost(const struct igmpsock *s);
-
-struct igmpsock_head {
-	struct ip4 source, dst;
-	uint8_t ttl;
-	bool has_router_alert;
-};
-
-/* Sends one message, never waits: 0 or -errno. */
-int igmpsock_send(const struct igmpsock *s, const struct igmpsock_head *head, const void *message,
-		  size_t len);

@@ -114,6 +114,9 @@ enum igmp_drop igmp_input(struct igmp *e, struct mtime now, const struct igmp_rx
 /* Does what is due, as much of it as fits into the list. */
 void igmp_tick(struct igmp *e, struct mtime now, struct actions *out);
 
+/* Whoever was told of wishes has forgotten them: they are said again, from the next tick on. */
+void igmp_retell(struct igmp *e);
+
 /* When tick is due; long past when there is more to say already. */
 struct mtime igmp_next(const struct igmp *e);
 

@@ -153,3 +153,26 @@ bool igmp_tell(struct igmp *e, struct igmp_group *g, struct mtime now, struct ac
 		igmp_group_free(e, g);
 	return true;
 }
+
+static void forget_told(struct igmp *e, struct igmp_group *g)
+{
+	const uint8_t wishes = TOLD_WANT | TOLD_WANT_NOT;
+
+	g->told &= (uint8_t)~wishes;
+	igmp_for_each_source(s, g)
+	{
+		s->told &= (uint8_t)~wishes;
+	}
+	igmp_touch(e, g);
+}
+
+void igmp_retell(struct igmp *e)
+{
+	for (uint32_t i = 0; i < e->cfg.max_ports; i++) {
+		struct list *groups = &e->ports[i].groups;
+
+		for (struct list *at = groups->next; e->ports[i].is_set && at != groups;
+		     at = at->next)
+			forget_told(e, list_item(at, struct igmp_group, link));
+	}
+}

@@ -33,6 +33,7 @@ struct route {
 	struct mtime created, changed;
 	struct ip4 register_to, register_from;
 	uint16_t n_marks;
+	uint8_t whole; /* origins that have it inherit nothing of theirs */
 	uint16_t inputs[MRIB_ORIGINS];
 };
 
@@ -365,6 +366,59 @@ int mrib_register_set(struct mrib *m, struct mtime now, struct sg sg, struct ip4
 	return 0;
 }
 
+/* Takes the mark back wherever it is not to be. */
+static bool unmark(struct mrib *m, struct route *r, const struct portset *ports,
+		   enum mrib_mark mark, enum mrib_origin origin)
+{
+	const uint8_t bit = (uint8_t)(1u << origin);
+	bool has_changed = false;
+
+	for (struct mark **at = &r->marks, *here; (here = *at);) {
+		if (here->by[mark] & bit && !portset_has(ports, here->port)) {
+			here->by[mark] &= (uint8_t)~bit;
+			has_changed = true;
+			mark_put(m, r, at);
+		}
+		if (*at == here)
+			at = &here->next;
+	}
+	return has_changed;
+}
+
+int mrib_mark_set(struct mrib *m, struct mtime now, struct sg sg, const struct portset *ports,
+		  enum mrib_mark mark, enum mrib_origin origin)
+{
+	struct route *r = route_find(m, sg);
+	int err = 0;
+
+	if ((unsigned)mark >= MRIB_MARKS || (unsigned)origin >= MRIB_ORIGINS)
+		return -EINVAL;
+	for (uint32_t port = portset_next(ports, 0); port != PORT_NONE;
+	     port = portset_next(ports, port + 1)) {
+		int one = mrib_add(m, now, sg, (uint16_t)port, mark, origin);
+
+		err = one ? one : err;
+	}
+	if (r && unmark(m, r, ports, mark, origin))
+		route_changed(m, now, r);
+	return err;
+}
+
+void mrib_whole_set(struct mrib *m, struct mtime now, struct sg sg, enum mrib_origin origin,
+		    bool is_whole)
+{
+	struct route *r = route_find(m, sg);
+	uint8_t bit;
+
+	if (!r || !sg.source.net || (unsigned)origin >= MRIB_ORIGINS)
+		return;
+	bit = (uint8_t)(1u << origin);
+	if (is_whole == ((r->whole & bit) != 0))
+		return;
+	r->whole ^= bit;
+	route_changed(m, now, r);
+}
+
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin)
 {
@@ -393,6 +447,10 @@ static bool route_forget(struct mrib *m, struct route *r, uint8_t origins, uint1
 	if (port == MRIB_NO_PORT && origins & 1u << MRIB_PIM) {
 		has_changed = r->register_to.net != 0;
 		r->register_to = r->register_from = (struct ip4){ 0 };
+	}
+	if (port == MRIB_NO_PORT) {
+		has_changed |= (r->whole & origins) != 0;
+		r->whole &= (uint8_t)~origins;
 	}
 	for (struct mark **at = &r->marks, *mark; (mark = *at);) {
 		bool is_it = port == MRIB_NO_PORT || mark->port == port;
@@ -593,7 +651,7 @@ static enum mrib_out_why out_why(const struct mrib *m, const struct mrib_out *o,
 }
 
 /* One port, of which (S,G) or (*,G) or both say something. */
-static struct mrib_out out_make(const struct mrib *m, struct sg sg, uint16_t input,
+static struct mrib_out out_make(const struct mrib *m, const struct route *r, uint16_t input,
 				const struct mark *own, const struct mark *star)
 {
 	struct mrib_out o = { .port = own ? own->port : star->port };
@@ -609,9 +667,10 @@ static struct mrib_out out_make(const struct mrib *m, struct sg sg, uint16_t inp
 		o.blocked |= o.owners ? 0 : star->by[MRIB_BLOCKED];
 	else
 		o.inherited = star_owners & (uint8_t)~o.pruned;
+	o.inherited &= (uint8_t)~r->whole;
 	if (mrib_port_of(m, o.port))
 		o.ttl_threshold = m->ports[o.port].ttl_threshold;
-	o.why = out_why(m, &o, sg.group, input, star_owners);
+	o.why = out_why(m, &o, r->sg.group, input, star_owners);
 	return o;
 }
 
@@ -643,7 +702,7 @@ unsigned mrib_outputs(const struct mrib *m, struct sg sg, struct mrib_out out[MR
 		bool takes_star = star && (!own || star->port <= own->port);
 		struct mrib_out *o = &out[n++];
 
-		*o = out_make(m, sg, input_of(r), takes_own ? own : NULL, takes_star ? star : NULL);
+		*o = out_make(m, r, input_of(r), takes_own ? own : NULL, takes_star ? star : NULL);
 		if (o->why == MRIB_OUT_forwards && n_forwards++ >= RULE_OUTPUTS_MAX)
 			o->why = MRIB_OUT_limit;
 		if (takes_own)

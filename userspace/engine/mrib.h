@@ -12,8 +12,10 @@
  *	            the (*,G) is blocked there
  *	never:      ports where (S,G) is blocked (an assert lost), the input, boundaries
  *
- * An (S,G) whose input nobody has set comes by that of (*,G), without what was pruned: PIM sets one
- * when it has switched to the source's own tree (its SPT bit).
+ * An origin that works out by itself what is inherited says so (mrib_whole_set), and all of its
+ * ports.
+ *
+ * An (S,G) whose input nobody has set comes by that of (*,G), without what was pruned.
  *
  * How daemon/apply.c is to use it. Changes make entries dirty. Each turn, after the engines:
  *
@@ -34,6 +36,7 @@
 #include "base/ip4.h"
 #include "base/mtime.h"
 #include "base/pool.h"
+#include "base/portset.h"
 #include "engine/rule.h"
 
 #define MRIB_PORTS_MAX 512
@@ -95,6 +98,18 @@ void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enu
  */
 int mrib_register_set(struct mrib *m, struct mtime now, struct sg sg, struct ip4 to,
 		      struct ip4 from);
+
+/* Exactly these ports have the mark of the origin from now on. As mrib_add; what fits is marked. */
+int mrib_mark_set(struct mrib *m, struct mtime now, struct sg sg, const struct portset *ports,
+		  enum mrib_mark mark, enum mrib_origin origin);
+
+/*
+ * Whether what the origin says of (S,G) is all of it: then (S,G) inherits nothing of what the
+ * origin wants of (*,G), as if all of that were pruned. Only for a route that is there; forgotten
+ * with it.
+ */
+void mrib_whole_set(struct mrib *m, struct mtime now, struct sg sg, enum mrib_origin origin,
+		    bool is_whole);
 
 /* The input as this origin sees it, which can keep a route alone. MRIB_NO_PORT: no word on it. */
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,

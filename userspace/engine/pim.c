@@ -17,7 +17,7 @@
  * Each call does as much of this as its list of actions has room for; the rest is due at once.
  * Joins and prunes are queued and leave packed by neighbour at the end of the call (pim_jp.c).
  *
- *	pim.c           configuration, dispatch, time
+ *	pim.c           configuring, dispatch, time           pim_config.c    defaults
  *	pim_port.c      links, Hello as it is sent            pim_neighbor.c  as it is received, DR
  *	pim_route.c     tables, settling, what is told        pim_macro.c     the macros
  *	pim_down.c      downstream machines                   pim_up.c        upstream machines
@@ -35,45 +35,6 @@
 #include "engine/pim_impl.h"
 
 #include <errno.h>
-
-void pim_config_default(struct pim_config *c)
-{
-	*c = (struct pim_config){
-		.ports = PORTS_MAX,
-		.neighbors = 1024,
-		.neighbors_per_port = 64,
-		.routes = 65536,
-		.branches = 131072,
-		.bsr_rps = 256,
-		.seed = 1,
-		.triggered_hello_ms = 5000,
-		.jp_period_ms = 60000,
-		.keepalive_ms = 210000,
-		.register_suppression_ms = 60000,
-		.register_probe_ms = 5000,
-		.assert_ms = 180000,
-		.assert_override_ms = 3000,
-		.registers_per_source = 100,
-		.registers = 10000,
-		.n_ssm = 1,
-		.bsr_period_ms = 60000,
-		.crp_period_ms = 60000,
-		.candidate_bsr = { .priority = 64, .hash_mask = PIM_HASH_MASK },
-		.candidate_rp = { .priority = 192 },
-	};
-	c->ssm[0] = (struct ip4_prefix){ ip4_from_host(0xe8000000), 8 };
-}
-
-void pim_port_config_default(struct pim_port_config *c)
-{
-	*c = (struct pim_port_config){
-		.is_enabled = true,
-		.dr_priority = 1,
-		.hello_ms = 30000,
-		.propagation_ms = 500,
-		.override_ms = 2500,
-	};
-}
 
 /* Cuts what `e` consists of; the arena says whether there was enough. */
 static void cut(struct pim *e, struct arena *a)
@@ -421,7 +382,8 @@ bool pim_stop(struct pim *e, struct mtime now, struct actions *out)
 	while (e->stop_port < e->cfg.ports && pim_has_room(e)) {
 		struct port *p = &e->ports[e->stop_port++];
 
-		if (p->is_active && p->has_announced)
+		/* Also unannounced: neighbours may know us from before a restart. */
+		if (p->is_active && !p->cfg.is_passive)
 			pim_port_goodbye(e, p);
 	}
 	e->out = NULL;

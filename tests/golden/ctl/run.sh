@@ -104,6 +104,17 @@ tables()
 	golden igmp-groups-json --output json igmp groups
 	golden igmp-interfaces igmp interfaces
 	golden igmp-interfaces-json --output json igmp interfaces
+	golden pim-neighbors pim neighbors
+	golden pim-interfaces pim interfaces
+	golden pim-rp pim rp
+	golden pim-rp-group pim rp --group 239.1.1.1
+	golden pim-joins pim joins
+	golden pim-joins-json --output json pim joins
+	golden pim-enable pim enable --interface o1 --dr-priority 7
+	golden pim-enable-dry --dry-run pim enable --interface o1
+	golden pim-disable pim disable --interface o1
+	golden pim-set-rp pim set-rp --group 239.0.0.0/8 --rp 198.18.9.9
+	golden pim-set-rp-address pim set-rp-address --address 198.18.9.9
 	golden mroute mroute
 	golden mroute-json --output json mroute
 	golden explain explain 198.18.0.1 239.1.1.1
@@ -213,6 +224,10 @@ hostile_replies()
 	golden hostile-mroute mroute
 	golden hostile-explain explain x x
 	golden hostile-doctor doctor
+	golden hostile-pim-neighbors pim neighbors
+	golden hostile-pim-interfaces pim interfaces
+	golden hostile-pim-rp pim rp
+	golden hostile-pim-joins pim joins
 	golden hostile-rpf rpf x
 	golden hostile-igmp-interfaces igmp interfaces
 	with broken
@@ -259,6 +274,7 @@ usage()
 	golden usage-port "${add[@]}" --input-port http --outputs ::o1
 	golden usage-outputs "${add[@]}" --outputs 239.2.2.2
 	golden usage-outputs-port "${add[@]}" --outputs 239.2.2.2:x:o1
+	golden usage-pim-priority pim enable --interface o1 --dr-priority high
 	golden usage-outputs-empty "${add[@]}" --outputs ::o1,
 	golden usage-output-key "${add[@]}" --output group=239.2.2.2,tll=8
 	golden usage-output-pair "${add[@]}" --output 239.2.2.2
