@@ -51,8 +51,8 @@ static __always_inline bool punt_write(const struct mcr_punted_key *key,
 }
 
 /*
- * There are `units` datagrams of a flow to tell of, in one frame. Global, so that the verifier looks
- * at it once, and not on each way that leads here.
+ * There are `units` datagrams of a flow to tell of, in one frame. Global, so that the verifier
+ * looks at it once, and not on each way that leads here.
  */
 __noinline int mcr_tell(const struct mcr_flow *flow, __u32 kind, __u32 ifindex, __u32 units)
 {

@@ -14,7 +14,8 @@
 
 #define MCR_MAX_IFACES 512   /* interface slots */
 #define MCR_MAX_QUEUES 64    /* receive queues served of one interface */
-#define MCR_MAX_RULES 32768  /* dense rule indices: twice the rules, so that all can change */
+#define MCR_MAX_RULES 65536  /* dense rule indices: twice the rules, so that all can change, and
+			      * those of multicast routes */
 #define MCR_MAX_OUTPUTS 64   /* of one rule */
 #define MCR_FLOW_WINDOW 256  /* frames over which the flows of a rule are counted */
 #define MCR_NAME_LEN 32      /* a rule's name in a dump, cut and NUL-terminated */

@@ -9,7 +9,8 @@
 
 cat >"$tmp/relay.json5" <<'END2'
 {
-  igmp: { querier_interfaces: ["o1", "o2"], source_interfaces: ["in0"], fast_leave: true },
+  igmp: { querier_interfaces: ["o1", "o2"], source_interfaces: ["in0"], fast_leave: true,
+          max_groups: 20000 },
 }
 END2
 
@@ -29,7 +30,7 @@ goes() {
 }
 
 rules_are() {
-	[ "$(ctl relay --output json list | jq '[.rules[] | select(.state == "active")] | length')" = "$1" ]
+	[ "$(ctl relay --output json status | jq '.rules.active')" = "$1" ]
 }
 
 # rule ID FIELD
@@ -137,9 +138,39 @@ pruned_are() {
 	[ "$(rule mroute:198.18.2.2,239.1.1.3 .drops.pruned)" -ge "$1" ]
 }
 
+ms() {
+	echo $((${EPOCHREALTIME/./} / 1000))
+}
+
+# (*,G), (S,G) and a guard for each of them: the source is not where (*,G) comes in.
+many() {
+	local groups=10000 start
+	label="$groups groups: "
+	on rx1 sysctl -qw net.ipv4.igmp_max_memberships=20000 net.core.optmem_max=1000000000
+	start=$(ms)
+	start_sink rx1 any --interface r0 --group 239.2.0.0 --groups "$groups"
+	check "are joined from any source" wait_for 60 rules_are "$groups"
+	echo "# joined after $(($(ms) - start)) ms"
+	start=$(ms)
+	gen rx2 first --interface r0 --group 239.2.0.0 --groups "$groups" --port 5001 \
+		--count $((groups * 8)) --rate 20000 --ttl 9
+	check "their source has its routes" wait_for 60 rules_are $((3 * groups))
+	echo "# all heard after $(($(ms) - start)) ms"
+	gen rx2 after --interface r0 --group 239.2.0.0 --groups "$groups" --port 5001 \
+		--count $((groups * 2)) --rate 20000 --ttl 9 --first-flow 20000
+	sleep 0.5
+	end_sink any
+	check_equal "then all arrive" "$(json "$tmp/sink.any.json" \
+		'[.flows[] | select(.flow >= 20000) | .unique] | add')" $((groups * 2))
+	echo "# lost before there were rules: $((groups * 8 - $(json "$tmp/sink.any.json" \
+		'[.flows[] | select(.flow < 20000) | .unique] | add')))"
+	check "all go" wait_for 60 rules_are 0
+	check "the books close" wait_for 10 is_at_rest relay
+}
+
 tb_up fanout N=2
 start_mcrd relay "$tmp/relay.json5" --ignore-state
-for part in ${PARTS:-listening heard moved at_home}; do
+for part in ${PARTS:-$(some 4 listening heard moved at_home many)}; do
 	"$part"
 done
 label=""

@@ -59,6 +59,7 @@ static void live_insert(struct relay *r, struct live_rule *live)
 	live->next = *b;
 	*b = live;
 	r->n_live++;
+	r->n_routed += live->origin != ORIGIN_STATIC;
 }
 
 static void live_remove(struct relay *r, struct live_rule *live)
@@ -69,6 +70,7 @@ static void live_remove(struct relay *r, struct live_rule *live)
 		at = &(*at)->next;
 	*at = live->next;
 	r->n_live--;
+	r->n_routed -= live->origin != ORIGIN_STATIC;
 }
 
 /* --- one rule into the kernel and the workers, and out again ------------------------------------
@@ -624,6 +626,9 @@ int relay_route(struct relay *r, const struct rule *rule, enum rule_origin origi
 				rule->id);
 	if (old && rule_equal(old->rule, rule))
 		return 0;
+	if (!old && r->n_routed >= ROUTED_MAX)
+		return diag_set(d, -E2BIG, E_LIMIT, "", "multicast routes have %u rules at most",
+				ROUTED_MAX);
 	live = calloc(1, sizeof(*live));
 	if (!live)
 		return diag_set(d, -ENOMEM, E_LIMIT, "", "out of memory");
@@ -690,7 +695,7 @@ void relay_clear(struct relay *r, bool stays)
 			live_free(live);
 		}
 	}
-	r->n_live = 0;
+	r->n_live = r->n_routed = 0;
 }
 
 int relay_persist(struct relay *r)

@@ -15,7 +15,7 @@
 
 #include "edge/log.h"
 
-#define PUNTS_A_TURN	256
+#define PUNTS_A_TURN	64
 #define KEEPALIVE_MS	210000 /* RFC 7761 §4.11, Keepalive_Period */
 #define AGE_EVERY_MS	10000
 #define ROUTES_OF_HOSTS 8192 /* beyond so many, what hosts send makes no more of them */

@@ -269,6 +269,20 @@ static void show_punts(cJSON *o, const struct relay *r)
 #undef X
 }
 
+/* How many there are, and what limits have kept out. */
+static void show_limits(cJSON *o, const struct relay *r)
+{
+	struct mrib_counts n = mrib_counts(r->router->mrib);
+
+	cJSON_AddNumberToObject(o, "routes", n.routes);
+	cJSON_AddNumberToObject(o, "routes_peak", n.peak_routes);
+	cJSON_AddNumberToObject(o, "rules", (double)r->n_routed);
+	cJSON_AddNumberToObject(o, "refused_routes", (double)n.refused_routes);
+	cJSON_AddNumberToObject(o, "refused_sources", (double)n.refused_sources);
+	cJSON_AddNumberToObject(o, "refused_outputs",
+				(double)(n.refused_ports + n.refused_route_ports));
+}
+
 void show_mroute(const struct relay *r, cJSON *reply)
 {
 	cJSON *list = cJSON_AddArrayToObject(reply, "routes");
@@ -282,6 +296,8 @@ void show_mroute(const struct relay *r, cJSON *reply)
 				r->router ? (double)mrib_generation(r->router->mrib) : 0);
 	cJSON_AddNumberToObject(reply, "failures",
 				r->router ? (double)r->router->route_failures : 0);
+	if (r->router)
+		show_limits(cJSON_AddObjectToObject(reply, "limits"), r);
 	show_punts(cJSON_AddObjectToObject(reply, "punts"), r);
 }
 

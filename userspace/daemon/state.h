@@ -160,6 +160,9 @@ struct live_rule {
 
 #define LIVE_BUCKETS 16384
 
+/* Rules of multicast routes: beside them there is room for all configured ones, twice. */
+#define ROUTED_MAX (MCR_MAX_RULES - 2 * RULE_MAX)
+
 /* --- counter rows ------------------------------------------------------------------------------
  */
 
@@ -219,7 +222,7 @@ struct relay {
 	unsigned n_locals;
 	struct live_rule *live[LIVE_BUCKETS];	/* by id */
 	struct live_rule *by_key[LIVE_BUCKETS]; /* programmed ones by key, the newest first */
-	size_t n_live;
+	size_t n_live, n_routed;		/* of them, those of multicast routes */
 	struct row_pool rule_rows, output_rows;
 	struct mcr_rule_stats *rule_stats;     /* by row, as of account_refresh */
 	struct mcr_output_stats *output_stats;

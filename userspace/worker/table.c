@@ -8,7 +8,8 @@
 
 #include "worker/table.h"
 
-#define TABLE_SLOTS (4 * MCR_MAX_RULES) /* power of two; never more than a quarter full */
+#define TABLE_SLOTS (1 << 18) /* never more than a quarter full */
+_Static_assert(4 * MCR_MAX_RULES <= TABLE_SLOTS, "a worker must have room for all rules");
 
 struct table {
 	uint32_t n_shape[16]; /* rules by enum mcr_shape: no look-up for a shape that nobody uses */
