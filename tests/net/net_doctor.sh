@@ -8,6 +8,7 @@
 cat >"$tmp/relay.json5" <<'END'
 {
   igmp: { querier_interfaces: ["o2"], source_interfaces: ["in0"] },
+  pim: { interfaces: [ { name: "o2" } ] },
   rules: [ { name: "tv", input: { interface: "in0", group: "239.1.1.1", source: "198.18.0.1" },
              outputs: [ { interface: "o1" } ] } ],
 }
@@ -54,6 +55,7 @@ settings() {
 		fault optmem sysctl -qw net.core.optmem_max=1024
 	fi
 	fault files prlimit --pid "${mcrd_pid[relay]}" --nofile=200:
+	fault "rp_filter o2" sysctl -qw net.ipv4.conf.o2.rp_filter=1
 	fault "igmp_version in0" sysctl -qw net.ipv4.conf.in0.force_igmp_version=2
 }
 

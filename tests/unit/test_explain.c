@@ -251,7 +251,13 @@ static void by_the_unicast_routes(void **state)
 	f.rpf.why = RPF_port_down;
 	is(EXPLAIN_interface_down, "down");
 	f.rpf.why = RPF_no_neighbour;
-	is(EXPLAIN_no_neighbor, "no neighbour");
+	f.rpf.next_hop = ip("198.18.0.7");
+	is(EXPLAIN_no_neighbor, "198.18.0.7 is to be asked");
+	pim(); /* by the shared tree it comes from elsewhere */
+	f.rpf.why = RPF_no_neighbour;
+	is(EXPLAIN_forwarded, "1 output");
+	f.route.source = f.sg.source;
+	is(EXPLAIN_no_neighbor, "no PIM router there");
 	routed();
 	strcpy(f.in, "in1");
 	strcpy(f.input, "in1");
@@ -317,6 +323,10 @@ static void by_pim(void **state)
 	ports[0].why = MRIB_OUT_unwanted;
 	is(EXPLAIN_pruned, "o1: who wants the group there has pruned");
 	pim();
+	ports[0].has_boundary = true;
+	ports[0].has_out = false;
+	is(EXPLAIN_boundary, "o1: a boundary");
+	pim();
 	f.pim.rp.net = 0;
 	f.pim.upstream.net = 0;
 	ports[0].has_out = false;
@@ -324,6 +334,18 @@ static void by_pim(void **state)
 	f.rule = (struct explain_rule){ 0 };
 	f.route_input[0] = '\0';
 	is(EXPLAIN_no_rp, "239.1.1.1 has no RP");
+	ports[0].has_out = f.has_route = true; /* … for the group, and nothing comes by it */
+	is(EXPLAIN_no_rp, "239.1.1.1 has no RP");
+	f.pim.is_source_connected = true;
+	is(EXPLAIN_no_traffic, "in0");
+	ports[0].has_out = false; /* the first packet makes a route */
+	is(EXPLAIN_no_traffic, "in0");
+	ports[0].is_dr = false;
+	is(EXPLAIN_no_rp, "has no RP");
+	ports[0].is_dr = ports[0].has_out = true;
+	f.pim.is_source_connected = false;
+	f.route.source = f.sg.source;
+	is(EXPLAIN_no_traffic, "in0");
 	unwanted();
 	is(EXPLAIN_no_receiver, "nobody");
 	f.pim.is_source_connected = true;

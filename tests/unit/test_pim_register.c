@@ -392,6 +392,7 @@ static void pm47_rates(void **state)
 		ok += rp_gets(RP, far, false) == PIM_OK;
 	assert_int_equal(ok, 100);
 	assert_int_equal(pim_counters(rig.e)->drops[PIM_DROP_RATE], 400);
+	assert_int_equal(rig_info(&rig, far).registers_limited, 400);
 	rig_run(&rig, 1000);
 	assert_int_equal(rp_gets(RP, far, false), PIM_OK);
 	rig_forget(&rig);

@@ -55,7 +55,7 @@ static void ports_find(const struct relay *r, struct examined *e)
 			port_add(e, live->rule->outputs[i].interface);
 	}
 	for (unsigned i = 0; r->router && i < ROUTER_PORTS_MAX; i++)
-		if (r->router->ports[i].has_igmp || r->router->ports[i].has_sources)
+		if (router_port_routes(&r->router->ports[i]))
 			port_add(e, r->router->ports[i].name);
 }
 
@@ -129,8 +129,10 @@ static void examine(struct relay *r, struct probe *probe, struct host *h, struct
 	for (unsigned i = 0; r->router && i < ROUTER_PORTS_MAX; i++) {
 		struct host_port *p = port_of(e, r->router->ports[i].name);
 
-		if (p)
-			p->is_querier = r->router->ports[i].has_igmp;
+		if (!p)
+			continue;
+		p->is_querier = r->router->ports[i].has_igmp;
+		p->is_router = r->router->ports[i].has_pim && !r->router->ports[i].is_pim_passive;
 	}
 }
 

@@ -41,6 +41,103 @@ static void host_facts(const struct router *rt, uint16_t port, struct sg sg,
 		out->is_full = refused;
 }
 
+/* --- what other routers do -------------------------------------------------------------------- */
+
+static void branch_facts(const struct router *rt, uint16_t port, struct sg sg,
+			 struct explain_port *out)
+{
+	struct pim_branch_info b;
+
+	for (uint32_t i = 0; pim_branch_info(rt->pim, sg, i, &b); i++) {
+		if (b.port != port)
+			continue;
+		out->is_joined |= b.join != PIM_DOWN_NOINFO;
+		out->is_pruned |= b.rpt == PIM_PRUNE_PRUNED || b.rpt == PIM_PRUNE_TMP;
+		if (b.assert != PIM_ASSERT_LOSER)
+			continue;
+		out->is_assert_lost = true;
+		out->winner = b.winner;
+	}
+}
+
+static void pim_port_facts(const struct router *rt, uint16_t port, struct sg sg,
+			   struct explain_port *out)
+{
+	struct pim_port_info info;
+
+	if (pim_port_info(rt->pim, port, &info) && info.is_active) {
+		out->dr = info.dr;
+		out->is_dr = info.is_dr;
+	}
+	out->has_boundary = !pim_may_pass(rt->pim, port, sg.group);
+	branch_facts(rt, port, sg, out);
+	branch_facts(rt, port, (struct sg){ .group = sg.group }, out);
+}
+
+static bool is_ours(const struct relay *r, struct ip4 a)
+{
+	for (unsigned i = 0; i < r->n_locals; i++)
+		if (ip4_equal(r->locals[i], a))
+			return true;
+	return false;
+}
+
+/* Where there are only hosts, or another domain, nobody can be asked. */
+static bool has_neighbour(const void *arg, uint16_t port, struct ip4 next_hop)
+{
+	const struct router *rt = arg;
+	const struct config_pim_interface *c =
+		config_pim_interface(&rt->pim_config, rt->ports[port].name);
+	struct pim_neighbor_info n;
+
+	if (!c || c->port.is_passive || c->port.is_border)
+		return true;
+	for (uint32_t i = 0; pim_neighbor_info(rt->pim, port, i, &n); i++) {
+		if (!next_hop.net || ip4_equal(n.address, next_hop))
+			return true;
+		for (unsigned k = 0; k < n.hello.n_secondaries; k++)
+			if (ip4_equal(n.hello.secondaries[k], next_hop))
+				return true;
+	}
+	return false;
+}
+
+static void pim_facts(const struct router *rt, struct explain_facts *f)
+{
+	const struct sg star = { .group = f->sg.group };
+	struct explain_pim *out = &f->pim;
+	struct pim_route_info info;
+
+	out->is_on = true;
+	out->is_ssm = pim_is_ssm(rt->pim, f->sg.group);
+	if (!out->is_ssm)
+		out->rp = pim_rp_of(rt->pim, f->sg.group);
+	out->is_rp = out->rp.net && is_ours(rt->relay, out->rp);
+	out->limit = rt->pim_engine_config.registers_per_source;
+	if (pim_route_find(rt->pim, star, &info) && info.is_joined)
+		out->upstream = info.rpf_neighbor;
+	if (!pim_route_find(rt->pim, f->sg, &info))
+		return;
+	if (info.is_joined)
+		out->upstream = info.rpf_neighbor;
+	out->limited = info.registers_limited;
+	if (info.reg != PIM_REG_NOINFO)
+		out->reg = info.reg == PIM_REG_JOIN ? EXPLAIN_REG_SENT : EXPLAIN_REG_STOPPED;
+}
+
+/* The source sits on the input's own network: whoever is the DR there serves it. */
+static void pim_input_facts(const struct router *rt, uint16_t port, struct explain_facts *f)
+{
+	struct pim_port_info info;
+
+	if (!pim_port_info(rt->pim, port, &info) || !info.is_active)
+		return;
+	f->pim.is_source_connected =
+		!f->rpf.why && f->rpf.port == port && f->rpf.via == RPF_CONNECTED;
+	f->pim.input_dr = info.dr;
+	f->pim.is_input_dr = info.is_dr;
+}
+
 /* --- what the table says ---------------------------------------------------------------------- */
 
 static void route_facts(const struct router *rt, struct explain_facts *f)
@@ -72,7 +169,8 @@ static void out_facts(const struct mrib_out *o, struct explain_port *out)
 
 static bool is_telling(const struct explain_port *p)
 {
-	return p->has_out || p->is_wanted || p->is_excluded || p->is_full;
+	return p->has_out || p->is_wanted || p->is_excluded || p->is_full || p->is_joined ||
+	       p->is_pruned || p->is_assert_lost;
 }
 
 static void port_facts(const struct router *rt, uint16_t port, struct explain_port *out)
@@ -101,9 +199,17 @@ void explain_router(const struct router *rt, struct explain_facts *f, struct exp
 {
 	static struct mrib_out outs[MRIB_PORTS_MAX];
 	unsigned n_outs = mrib_outputs(rt->mrib, f->sg, outs), next = 0;
+	const struct rpf_query q = {
+		.address = f->sg.source,
+		.group = f->sg.group,
+		.has_neighbour = rt->pim ? has_neighbour : NULL,
+		.arg = rt,
+	};
 
 	route_facts(rt, f);
-	router_mroute_rpf(rt, f->sg, &f->rpf);
+	if (rt->pim)
+		pim_facts(rt, f);
+	rpf_lookup(rt->rpf, &q, &f->rpf);
 	if (f->rpf.port != RPF_NO_PORT)
 		memcpy(f->rpf_input, rt->ports[f->rpf.port].name, sizeof(f->rpf_input));
 	for (uint16_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++) {
@@ -114,6 +220,8 @@ void explain_router(const struct router *rt, struct explain_facts *f, struct exp
 		if (next < n_outs && outs[next].port == i)
 			out_facts(&outs[next++], p);
 		host_facts(rt, i, f->sg, p);
+		if (rt->pim)
+			pim_port_facts(rt, i, f->sg, p);
 		if (!is_telling(p))
 			continue;
 		port_facts(rt, i, p);
@@ -122,12 +230,12 @@ void explain_router(const struct router *rt, struct explain_facts *f, struct exp
 }
 
 /*
- * Once the rest is known. A source that has no route of its own yet comes in where the unicast
- * routes have it, and gets one then (router_data.c).
+ * Once the rest is known. Without PIM, a source that has no route of its own yet comes in where the
+ * unicast routes have it, and gets one then (router_data.c).
  */
 void explain_router_input(const struct router *rt, struct explain_facts *f)
 {
-	if (!f->route.source.net && !f->rpf.why)
+	if (!rt->pim && !f->route.source.net && !f->rpf.why)
 		memcpy(f->route_input, f->rpf_input, sizeof(f->route_input));
 	if (!f->in[0])
 		memcpy(f->input, f->route_input[0] ? f->route_input : f->rpf_input,
@@ -135,7 +243,9 @@ void explain_router_input(const struct router *rt, struct explain_facts *f)
 	for (uint16_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++) {
 		if (strcmp(rt->ports[i].name, f->input) != 0)
 			continue;
-		f->input_is_routed = rt->ports[i].has_igmp || rt->ports[i].has_sources;
+		f->input_is_routed = router_port_routes(&rt->ports[i]);
 		f->has_boundary = !mrib_may_pass(rt->mrib, i, f->sg.group);
+		if (rt->pim)
+			pim_input_facts(rt, i, f);
 	}
 }

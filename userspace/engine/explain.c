@@ -198,7 +198,6 @@ static enum explain_cause rpf_cause(enum rpf_why why)
 	case RPF_port_down:
 		return EXPLAIN_interface_down;
 	case RPF_no_neighbour:
-		return EXPLAIN_no_neighbor;
 	case RPF_ok:
 	case RPF_not_unicast:
 	case RPF_ours:
@@ -242,7 +241,12 @@ static void walk_rpf(struct walk *w)
 		      ip4_format(f->rpf.prefix.addr, prefix), f->rpf.prefix.len, source,
 		      f->rpf_input, f->rpf.next_hop.net ? ", next hop " : "",
 		      f->rpf.next_hop.net ? ip4_format(f->rpf.next_hop, hop) : "");
-	if (!f->route_input[0] && f->rpf.why && f->down_input[0])
+	if (f->rpf.why == RPF_no_neighbour && (f->route.source.net || !f->route_input[0]))
+		stops(w, "rpf", EXPLAIN_no_neighbor,
+		      "%s is to be asked for it by %s, and is no PIM "
+		      "router there",
+		      ip4_format(f->rpf.next_hop, hop), f->rpf_input);
+	else if (!f->route_input[0] && f->rpf.why && f->down_input[0])
 		stops(w, "rpf", EXPLAIN_interface_down, "%s, where %s is, is down", f->down_input,
 		      source);
 	else if (!f->route_input[0] && f->rpf.why)
@@ -287,9 +291,9 @@ static bool port_refuses(const struct walk *w, const struct explain_port *p,
 		*cause = EXPLAIN_assert_lost;
 		snprintf(why, cap, "%s has won the assert there, and forwards it",
 			 p->winner.net ? ip4_format(p->winner, addr) : "another router");
-	} else if (p->has_out && p->why == MRIB_OUT_boundary) {
+	} else if ((is_asked && p->has_boundary) || (p->has_out && p->why == MRIB_OUT_boundary)) {
 		*cause = EXPLAIN_boundary;
-		snprintf(why, cap, "%s", mrib_out_text(p->why));
+		snprintf(why, cap, "%s", mrib_out_text(MRIB_OUT_boundary));
 	} else if (is_asked && (!p->is_there || !p->is_up)) {
 		*cause = EXPLAIN_interface_down;
 		snprintf(why, cap, "it is %s", p->is_there ? "down" : "not there");
@@ -333,13 +337,28 @@ static unsigned weight(enum explain_cause c)
 	return weights[c];
 }
 
+/* As soon as the first packet of a source on a network of ours is heard, it has a route. */
+static bool will_be_sent(const struct walk *w, const struct explain_port *p)
+{
+	return w->f->pim.is_source_connected && !w->f->route.source.net &&
+	       ((p->is_wanted && p->is_dr) || p->is_joined) && !p->has_boundary &&
+	       !p->is_assert_lost && !p->is_excluded && strcmp(p->name, w->f->input) != 0;
+}
+
+static bool gets_it(const struct walk *w, const struct explain_port *p)
+{
+	bool is_told = p->has_out && p->why == MRIB_OUT_forwards;
+
+	return (is_told || will_be_sent(w, p)) && p->is_there && p->is_up &&
+	       (!w->f->ttl || w->f->ttl > p->ttl_threshold);
+}
+
 static void route_output(struct walk *w, const struct explain_port *p, unsigned *said,
 			 struct refusal *worst)
 {
 	enum explain_cause cause = EXPLAIN_no_receiver;
 	char wishes[96], why[160] = "";
-	bool is_sent = p->has_out && p->why == MRIB_OUT_forwards && p->is_there && p->is_up &&
-		       (!w->f->ttl || w->f->ttl > p->ttl_threshold);
+	bool is_sent = gets_it(w, p);
 
 	port_wishes(p, wishes, sizeof(wishes));
 	if (!is_sent && port_refuses(w, p, &cause, why, sizeof(why)) &&
@@ -428,10 +447,22 @@ static void walk_nobody(struct walk *w)
 		stops(w, "output", EXPLAIN_no_receiver, "nobody wants %s", group);
 }
 
+/*
+ * Without an RP a source and those who want it do not find each other: but for hosts beside a
+ * source, and who has asked for the source itself.
+ */
+static bool needs_rp(const struct walk *w)
+{
+	const struct explain_facts *f = w->f;
+
+	if (f->pim.is_source_connected)
+		return !w->n_forwards;
+	return is_anybody_interested(f) && !(f->route.source.net && w->n_forwards);
+}
+
 static void walk_rp(struct walk *w)
 {
 	const struct explain_facts *f = w->f;
-	bool matters = is_anybody_interested(f) || f->pim.is_source_connected;
 	char rp[IP4_TEXT], group[IP4_TEXT];
 
 	if (!f->pim.is_on || f->pim.is_ssm)
@@ -440,7 +471,7 @@ static void walk_rp(struct walk *w)
 	if (f->pim.rp.net)
 		passes(w, "rp", "the RP of %s is %s%s", group, ip4_format(f->pim.rp, rp),
 		       f->pim.is_rp ? ", this router" : "");
-	else if (!w->n_forwards && matters)
+	else if (needs_rp(w))
 		stops(w, "rp", EXPLAIN_no_rp,
 		      "%s has no RP: sources and receivers do not find each other", group);
 	else

@@ -76,6 +76,7 @@ struct explain_port {
 	bool is_joined, is_pruned;    /* by routers */
 	bool is_assert_lost;
 	struct ip4 winner;
+	bool has_boundary;            /* the group may not pass there */
 	/* the multicast routing table */
 	bool has_out;
 	enum mrib_out_why why;

@@ -139,6 +139,7 @@ struct pim_route_info {
 	uint32_t rpf_port;	    /* PORT_NONE = none */
 	struct ip4 rpf_neighbor;    /* RPF', 0 = none */
 	enum pim_register_state reg;
+	uint64_t registers_limited; /* as RP: taken no notice of, as they were too many */
 	enum pim_rpt_state rpt;
 	struct mtime since, join_due, keepalive; /* MTIME_NEVER when not running */
 	struct act_route forwarding; /* as it was last said */
@@ -170,6 +171,11 @@ struct pim_branch_info {
 };
 
 bool pim_branch_info(const struct pim *e, struct sg sg, uint32_t i, struct pim_branch_info *out);
+
+bool pim_is_ssm(const struct pim *e, struct ip4 group);
+
+/* Whether there is no boundary for the group at the port. */
+bool pim_may_pass(const struct pim *e, uint32_t port, struct ip4 group);
 
 /* 0 = the group has none. */
 struct ip4 pim_rp_of(const struct pim *e, struct ip4 group);

@@ -95,10 +95,9 @@ struct route {
 	enum pim_rpt_state rpt;
 	enum pim_register_state reg;
 	struct ip4 reg_rp;
-	struct mtime join_due, override_due, keepalive, watched, reg_due;
-	struct mtime rate_since;
-	uint64_t rate_bytes; /* since then */
-	struct bucket reg_bucket; /* Registers that are taken from its DR */
+	struct mtime join_due, override_due, keepalive, watched, reg_due, rate_since;
+	uint64_t rate_bytes, reg_limited; /* since then; Registers that were too many, ever */
+	struct bucket reg_bucket;	  /* those that are taken from its DR */
 	bool is_told;
 	struct act_route told;
 };
@@ -181,7 +180,6 @@ static inline bool is_star(const struct route *r)
 struct port *pim_port(struct pim *e, uint32_t index);
 bool pim_acl_permits(const struct pim_acl *acl, struct ip4 a);
 bool pim_is_mine(const struct pim *e, struct ip4 a); /* an address of this router */
-bool pim_is_ssm(const struct pim *e, struct ip4 group);
 struct mtime pim_random_ms(struct pim *e, uint32_t from, uint32_t to); /* from the present */
 void pim_due(struct pim *e, struct due *d, struct mtime at);
 void pim_tell_event(struct pim *e, uint32_t port, struct act_event event);

@@ -170,8 +170,10 @@ enum pim_drop pim_register_input(struct pim *e, const struct pim_rx *rx, struct 
 	route = pim_route_make(e, sg);
 	if (!route)
 		return PIM_DROP_CAP;
-	if (!is_rate_ok(e, route))
+	if (!is_rate_ok(e, route)) {
+		route->reg_limited++;
 		return PIM_DROP_RATE;
+	}
 	pim_rate_count(e, route, reg.is_null ? 0 : reg.inner_len);
 	as_rp(e, rx, &reg, route);
 	return PIM_OK;

@@ -47,6 +47,11 @@ bool pim_neighbor_info(const struct pim *e, uint32_t port, uint32_t i,
 	return true;
 }
 
+bool pim_may_pass(const struct pim *e, uint32_t port, struct ip4 group)
+{
+	return port >= e->cfg.ports || pim_acl_permits(&e->ports[port].cfg.boundary, group);
+}
+
 static void route_info(const struct route *r, struct pim_route_info *out)
 {
 	*out = (struct pim_route_info){ .sg = r->sg,
@@ -57,6 +62,7 @@ static void route_info(const struct route *r, struct pim_route_info *out)
 					.rpf_port = pim_rpf_port(r),
 					.rpf_neighbor = r->up.neighbor,
 					.reg = r->reg,
+					.registers_limited = r->reg_limited,
 					.rpt = r->rpt,
 					.since = r->since,
 					.join_due = r->join_due,
