@@ -104,9 +104,8 @@ struct route {
 
 struct jp_item {
 	uint32_t port;
-	struct ip4 upstream;
 	struct sg sg;
-	struct ip4 addr; /* of the source, or of the RP */
+	struct ip4 upstream, addr; /* addr: of the source, or of the RP */
 	uint8_t kind;	 /* flags as on the wire */
 	bool is_join;
 };
@@ -295,6 +294,5 @@ enum pim_drop pim_crp_input(struct pim *e, const struct pim_rx *rx, struct rd *r
 void pim_bsr_start(struct pim *e);
 void pim_bsr_due(struct pim *e);
 void pim_bsr_neighbor(struct pim *e, struct port *p, struct neighbor *n); /* new, or restarted */
-/* Before the configuration changes: what this router will be RP of no more is told. */
-void pim_bsr_change(struct pim *e, const struct pim_candidate_rp *next);
+void pim_bsr_change(struct pim *e, const struct pim_candidate_rp *next); /* before it is set */
 void pim_bsr_stop(struct pim *e);
