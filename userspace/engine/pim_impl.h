@@ -104,8 +104,9 @@ struct route {
 
 struct jp_item {
 	uint32_t port;
+	struct ip4 upstream;
 	struct sg sg;
-	struct ip4 upstream, addr; /* addr: of the source, or of the RP */
+	struct ip4 addr; /* of the source, or of the RP */
 	uint8_t kind;	 /* flags as on the wire */
 	bool is_join;
 };
