@@ -69,8 +69,8 @@ asking() {
 
 plain_questions=(CheckAccounting Doctor GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
 	GetStats GetStatus GetVersion ListRules ListWorkers Ping)
-not_for_all=(AddRule DisableIgmpQuerier DisableTrace DumpLogs EnableIgmpQuerier EnableTrace GetTrace
-	LoadConfig RemoveRule RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
+not_for_all=(AddMroute AddRule DisableIgmpQuerier DisableTrace DumpLogs EnableIgmpQuerier EnableTrace GetTrace
+	LoadConfig RemoveMroute RemoveRule RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
 
 questions() {
 	local command
@@ -298,6 +298,31 @@ igmp() {
 	fine GetConfig "" '.config.igmp.querier_interfaces == ["o1"]'
 	fine DisableIgmpQuerier "interface: 'o1'" "$changed and .persisted"
 	fine GetIgmpInterfaces "" '.interfaces == []'
+}
+
+mroutes() {
+	local one="group: '239.7.7.7', source: '198.18.0.9'"
+	local changed='.changes == [{action: "change", setting: "mroutes"}]'
+	refused AddMroute "" E_MISSING group
+	refused AddMroute "$one" E_MISSING input
+	refused AddMroute "$one, input: 'in0'" E_MISSING outputs
+	refused AddMroute "$one, input: 'in0', outputs: []" E_RANGE outputs
+	refused AddMroute "$one, input: 'in0', outputs: ['in0']" E_LOOP outputs
+	refused AddMroute "group: '224.0.0.5', input: 'in0', outputs: ['o1']" E_BAD_ADDR group
+	fine AddMroute "$one, input: 'in0', outputs: ['o1'], dry_run: true" "$changed"
+	fine GetMroute "" '.routes == []'
+	fine AddMroute "$one, input: 'in0', outputs: ['o1']" "$changed and .persisted"
+	fine AddMroute "$one, input: 'in0', outputs: ['o1']" '.changes == []'
+	fine GetMroute "" '[.routes[] | .source, .group, .input_interface, .output_interfaces[0],
+		.outputs[0].owners[0]] == ["198.18.0.9", "239.7.7.7", "in0", "o1", "static"]'
+	fine AddMroute "$one, input: 'in0', outputs: ['o2', 'o1']" "$changed"
+	fine GetMroute "" '.routes[0].output_interfaces == ["o1", "o2"]'
+	fine GetConfig "" '.config.mroutes == [{group: "239.7.7.7", source: "198.18.0.9",
+		input: "in0", outputs: ["o2", "o1"]}]'
+	refused RemoveMroute "group: '239.7.7.7'" E_NOT_FOUND group
+	refused RemoveMroute "source: '198.18.0.9'" E_MISSING group
+	fine RemoveMroute "$one" "$changed and .persisted"
+	fine GetMroute "" '.routes == []'
 }
 
 removing() {
@@ -537,6 +562,7 @@ gen src a --interface s0 --group 239.1.1.7 --port 5007 --count 9 --size 200
 check "nine datagrams arrive" wait_for 5 has_matched new 9
 asking records
 asking igmp
+asking mroutes
 asking removing
 asking readonly_socket -ro
 check_equal "the read-only socket takes 64 KiB" "$(too_large)" E_TOO_LARGE

@@ -116,7 +116,6 @@ static void check_good_igmp(const struct config_igmp *igmp)
 	assert_int_equal(igmp->statics[0].sg.source.net, 0);
 	assert_true(ip4_equal(igmp->statics[1].sg.source, ip("198.18.0.1")));
 	assert_true(ip4_equal(igmp->statics[1].sg.group, ip("232.7.7.7")));
-	assert_string_equal(igmp->upstream, "up0");
 	assert_int_equal(igmp->n_interfaces, 1);
 	assert_int_equal(igmp->interfaces[0].mode, IGMP_LISTEN);
 	assert_int_equal(igmp->interfaces[0].settings.n_access, 2);
@@ -202,6 +201,11 @@ static void everything_arrives_where_it_belongs(void **state)
 	check_good_top(cfg);
 	check_good_igmp(&cfg->igmp);
 	check_good_pim(&cfg->pim);
+	assert_int_equal(cfg->mroutes.n, 2);
+	assert_int_equal(cfg->mroutes.list[0].n_outputs, 2);
+	assert_string_equal(cfg->mroutes.list[0].outputs[1], "o2");
+	assert_true(ip4_equal(cfg->mroutes.list[0].sg.source, ip("198.18.0.9")));
+	assert_string_equal(cfg->mroutes.list[1].input, "in0");
 	assert_string_equal(r[0].id, "c22b3ce524179be3");
 	assert_string_equal(r[0].name, "tv");
 	assert_int_equal(r[0].protocol, IPPROTO_UDP);
@@ -310,7 +314,7 @@ static void every_cut_of_a_good_one_is_refused(void **state)
 
 		assert_int_equal(read_exact(&cfg, text, cut, &d), -22);
 		assert_int_equal(d.code, E_PROTO);
-		assert_true(d.line >= 1 && d.line <= 48 && d.what[0]);
+		assert_true(d.line >= 1 && d.line <= 49 && d.what[0]);
 	}
 	free(text);
 }
@@ -334,7 +338,7 @@ static void sentences_say_what_would_do(void **state)
 	assert_string_equal(
 		refusal("{ msdp: {} }"),
 		"unknown key \"msdp\"; accepted: instance, multicast_ttl, worker_grace, "
-		"stats_interval, control_group, pinning, rules, igmp, pim");
+		"stats_interval, control_group, pinning, rules, igmp, pim, mroutes");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: [ { ttl: 300 } ] } ] }"),
 			    "300 is not a TTL (1 to 255, or \"decrement\")");
 	assert_string_equal(refusal("{ rules: [ { " INPUT ", outputs: { } } ] }"),
@@ -488,7 +492,7 @@ static void differences_are_seen(void **state)
 	char *text = slurp(GOLDEN "good.json5", &len);
 	struct config *a = read_good(text), *b;
 
-	for (int what = 0; what < 10; what++) {
+	for (int what = 0; what < 13; what++) {
 		b = config_clone(a);
 		assert_true(config_equal(a, b));
 		switch (what) {
@@ -515,6 +519,15 @@ static void differences_are_seen(void **state)
 			break;
 		case 7:
 			b->n_pinnings = 1;
+			break;
+		case 9:
+			b->mroutes.n = 1;
+			break;
+		case 10:
+			b->mroutes.list[0].n_outputs = 1;
+			break;
+		case 11:
+			b->mroutes.list[1].input[0] = 'x';
 			break;
 		case 8:
 			b->rules.rules[2].outputs[0].port = 9;

@@ -84,6 +84,40 @@ enum ctl_exit cmd_mroute(struct ctl *ctl, const struct ctl_args *args)
 	return status;
 }
 
+static enum ctl_exit change(struct ctl *ctl, const struct ctl_args *args, cJSON *request)
+{
+	const char *source = args_get(args, "source");
+	enum ctl_exit status;
+	cJSON *reply;
+
+	cJSON_AddStringToObject(request, "group", args_get(args, "group"));
+	if (source)
+		cJSON_AddStringToObject(request, "source", source);
+	status = ctl_call(ctl, request, &reply);
+	if (status == CTL_OK)
+		status = ctl_finish_change(ctl, reply);
+	cJSON_Delete(reply);
+	return status;
+}
+
+enum ctl_exit cmd_mroute_add(struct ctl *ctl, const struct ctl_args *args)
+{
+	cJSON *request = ctl_request(ctl, "AddMroute"), *outputs;
+	const char *output;
+	size_t at = 0;
+
+	cJSON_AddStringToObject(request, "input", args_get(args, "input"));
+	outputs = cJSON_AddArrayToObject(request, "outputs");
+	while ((output = args_next(args, "output", &at)))
+		cJSON_AddItemToArray(outputs, cJSON_CreateString(output));
+	return change(ctl, args, request);
+}
+
+enum ctl_exit cmd_mroute_remove(struct ctl *ctl, const struct ctl_args *args)
+{
+	return change(ctl, args, ctl_request(ctl, "RemoveMroute"));
+}
+
 static void rpf_print(const cJSON *rpf)
 {
 	static const struct table_column columns[] = { { NULL, false }, { NULL, false } };

@@ -212,6 +212,8 @@ enum ctl_exit cmd_pim_enable(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_pim_disable(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_pim_set_rp(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_pim_set_rp_address(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_mroute_add(struct ctl *ctl, const struct ctl_args *args);
+enum ctl_exit cmd_mroute_remove(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_mroute(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_rpf(struct ctl *ctl, const struct ctl_args *args);
 enum ctl_exit cmd_config_show(struct ctl *ctl, const struct ctl_args *args);

@@ -30,6 +30,20 @@ static const struct ctl_option remove_options[] = {
 	{ NULL, NULL, false, false, NULL },
 };
 
+static const struct ctl_option mroute_add_options[] = {
+	{ "group", "G", true, false, "the group" },
+	{ "source", "S", false, false, "only from this source" },
+	{ "input", "IF", true, false, "where the packets come in" },
+	{ "output", "IF", true, true, "where they go; for several give it several times" },
+	{ NULL, NULL, false, false, NULL },
+};
+
+static const struct ctl_option mroute_remove_options[] = {
+	{ "group", "G", true, false, "its group" },
+	{ "source", "S", false, false, "its source, if it has one" },
+	{ NULL, NULL, false, false, NULL },
+};
+
 static const struct ctl_option level_options[] = {
 	{ "global", "LEVEL", false, false,
 	  "for all: emerg, alert, crit, err, warning, notice, info, debug" },
@@ -155,6 +169,10 @@ static const struct ctl_verb verbs[] = {
 	  "name the rendezvous point of groups", pim_set_rp_options },
 	{ "pim set-rp-address", NULL, NULL, CTL_CHANGES, cmd_pim_set_rp_address,
 	  "be the rendezvous point of all groups", pim_address_options },
+	{ "mroute add", NULL, NULL, CTL_CHANGES, cmd_mroute_add, "add a static route, or change it",
+	  mroute_add_options },
+	{ "mroute remove", NULL, NULL, CTL_CHANGES, cmd_mroute_remove, "remove a static route",
+	  mroute_remove_options },
 	{ "mroute", NULL, NULL, CTL_READS, cmd_mroute, "the multicast routes", NULL },
 	{ "rpf", NULL, "ADDRESS", CTL_READS, cmd_rpf, "where traffic of a source comes in", NULL },
 	{ "ping", NULL, NULL, CTL_READS, cmd_ping, "whether the daemon answers", NULL },

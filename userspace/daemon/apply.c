@@ -544,6 +544,7 @@ static void settings_note(const struct config *a, const struct config *b, cJSON 
 	setting_note(changes, "stats_interval", a->stats_interval_s != b->stats_interval_s);
 	setting_note(changes, "control_group", strcmp(a->control_group, b->control_group) != 0);
 	setting_note(changes, "pinning", !pinning_equal(a, b));
+	setting_note(changes, "mroutes", !config_mroutes_equal(&a->mroutes, &b->mroutes));
 	setting_note(changes, "igmp", !config_igmp_equal(&a->igmp, &b->igmp));
 	setting_note(changes, "pim", !config_pim_equal(&a->pim, &b->pim));
 }
@@ -569,7 +570,10 @@ int relay_commit(struct relay *r, struct config *next, bool dry_run, cJSON *chan
 	bool all_again = next->multicast_ttl != r->config->multicast_ttl;
 	bool new_pinning = !pinning_equal(next, r->config);
 	struct transaction t = { 0 };
-	int err = transaction_stage(r, &t, next, all_again, d);
+	int err = config_check(next, d);
+
+	if (!err)
+		err = transaction_stage(r, &t, next, all_again, d);
 
 	if (!r->n_live) /* else changes come by relay_resolve_interface */
 		routes_look(r);

@@ -458,6 +458,7 @@ static int cmd_set_facility(struct relay *r, const struct request *q, cJSON *rep
  */
 
 static const struct command commands[] = {
+	{ "AddMroute", cmd_add_mroute, true, { "group", "source", "input", "outputs" } },
 	{ "AddRule", cmd_add_rule, true, { NULL } },
 	{ "CheckAccounting", cmd_check, false, { "" } },
 	{ "CheckConfig", cmd_check_config, false, { "config", "config_text" } },
@@ -488,6 +489,7 @@ static const struct command commands[] = {
 	{ "LoadConfig", cmd_load_config, true, { "config", "config_text", "replace" } },
 	{ "Ping", cmd_ping, false, { "" } },
 	{ "QueryRpf", cmd_query_rpf, false, { "source" } },
+	{ "RemoveMroute", cmd_remove_mroute, true, { "group", "source" } },
 	{ "RemoveRule", cmd_remove_rule, true, { "rule_id" } },
 	{ "RemoveRuleByName", cmd_remove_rule_by_name, true, { "name" } },
 	{ "SaveConfig", cmd_save_config, true, { "path" } },

@@ -87,6 +87,9 @@ int cmd_enable_pim(struct relay *r, const struct request *q, cJSON *reply, struc
 int cmd_disable_pim(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_set_static_rp(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 int cmd_set_rp_address(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+/* commands_mroute.c */
+int cmd_add_mroute(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
+int cmd_remove_mroute(struct relay *r, const struct request *q, cJSON *reply, struct diag *d);
 
 /* commands_config.c */
 void commands_read_config(struct parsed *parsed);

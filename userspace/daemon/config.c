@@ -38,6 +38,7 @@ void config_free(struct config *cfg)
 	free(cfg->rules.rules);
 	config_igmp_fini(&cfg->igmp);
 	config_pim_fini(&cfg->pim);
+	config_mroutes_fini(&cfg->mroutes);
 	free(cfg->pinnings);
 	free(cfg);
 }
@@ -103,8 +104,11 @@ struct config *config_clone(const struct config *cfg)
 	*copy = *cfg;
 	copy->rules = (struct ruleset){ 0 };
 	copy->pinnings = NULL;
+	copy->mroutes = (struct config_mroutes){ 0 };
 	copy->pim.interfaces = NULL;
 	if (config_igmp_copy(&copy->igmp, &cfg->igmp) || config_pim_copy(&copy->pim, &cfg->pim))
+		goto out;
+	if (config_mroutes_copy(&copy->mroutes, &cfg->mroutes))
 		goto out;
 	if (cfg->n_pinnings) {
 		copy->pinnings = malloc(cfg->n_pinnings * sizeof(*cfg->pinnings));
@@ -135,6 +139,8 @@ bool config_equal(const struct config *a, const struct config *b)
 	    a->rules.n != b->rules.n || !config_igmp_equal(&a->igmp, &b->igmp) ||
 	    !config_pim_equal(&a->pim, &b->pim))
 		return false;
+	if (!config_mroutes_equal(&a->mroutes, &b->mroutes))
+		return false;
 	for (size_t i = 0; i < a->n_pinnings; i++)
 		if (!pinning_equal(&a->pinnings[i], &b->pinnings[i]))
 			return false;
@@ -142,4 +148,13 @@ bool config_equal(const struct config *a, const struct config *b)
 		if (!rule_equal(&a->rules.rules[i], &b->rules.rules[i]))
 			return false;
 	return true;
+}
+
+int config_check(const struct config *cfg, struct diag *d)
+{
+	if (*cfg->igmp.upstream && cfg->pim.is_enabled && cfg->pim.n_interfaces)
+		return diag_set(d, -EINVAL, E_UNSUPPORTED, "igmp.proxy",
+				"a proxy is a host to the routers above, and speaks no PIM: leave "
+				"one of igmp.proxy and pim out");
+	return 0;
 }

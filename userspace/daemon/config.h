@@ -8,6 +8,7 @@
 #include "base/json5.h"
 #include "daemon/config_igmp.h"
 #include "daemon/config_pim.h"
+#include "daemon/config_mroute.h"
 #include "engine/rule.h"
 
 #define CONFIG_PINNINGS_MAX 512
@@ -32,6 +33,7 @@ struct config {
 	size_t n_pinnings;
 	struct config_igmp igmp;
 	struct config_pim pim;
+	struct config_mroutes mroutes;
 	struct ruleset rules;
 	uint32_t given; /* members that the text had, for config_inherit; not a value */
 };
@@ -80,4 +82,6 @@ void rule_free_outputs(struct rule *r);
  * memory. */
 cJSON *config_show(const struct config *cfg);
 cJSON *config_show_rule(const struct rule *r); /* in the form of the file */
+/* What its parts cannot be beside each other. 0 or -EINVAL. */
+int config_check(const struct config *cfg, struct diag *d);
 bool config_equal(const struct config *a, const struct config *b);

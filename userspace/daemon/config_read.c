@@ -204,6 +204,7 @@ static const struct member config_members[] = {
 	{ "rules", 6, false, read_rules },
 	{ "igmp", 7, false, config_read_igmp },
 	{ "pim", 8, false, config_read_pim },
+	{ "mroutes", 9, false, config_read_mroutes },
 };
 
 /* The rules against each other. ruleset_check's paths begin at the configuration. */
@@ -232,7 +233,7 @@ static int check_rules(struct reader *rd, const struct json5_node *v, const stru
 int config_read_value(struct config **out, const struct json5_doc *doc, const struct json5_node *v,
 		      const char *where, struct diag *d)
 {
-	struct diag unwanted;
+	struct diag unwanted, found;
 	struct reader rd = { .doc = doc, .d = d ? d : &unwanted };
 	struct config *cfg = config_new();
 	int err;
@@ -243,6 +244,12 @@ int config_read_value(struct config **out, const struct json5_doc *doc, const st
 	err = reader_object(&rd, v, config_members, COUNT(config_members), NULL, cfg);
 	if (!err)
 		err = check_rules(&rd, v, &cfg->rules);
+	if (!err && config_check(cfg, &found)) {
+		reader_enter(&rd, found.where);
+		diag_set(rd.d, 0, found.code, rd.path, "%s", found.what);
+		reader_locate(&rd, v, rd.path_len - strlen(found.where));
+		err = -EINVAL;
+	}
 	if (!err) {
 		for (size_t i = 0; i < COUNT(config_members); i++)
 			if (json5_get(doc, v, config_members[i].key))
@@ -263,6 +270,7 @@ enum {
 	GIVEN_PINNING = 1 << 5,
 	GIVEN_IGMP = 1 << 7,
 	GIVEN_PIM = 1 << 8,
+	GIVEN_MROUTES = 1 << 9,
 };
 
 int config_inherit(struct config *cfg, const struct config *from)
@@ -283,6 +291,11 @@ int config_inherit(struct config *cfg, const struct config *from)
 	if (!(cfg->given & GIVEN_PIM)) {
 		config_pim_fini(&cfg->pim);
 		if (config_pim_copy(&cfg->pim, &from->pim))
+			return -ENOMEM;
+	}
+	if (!(cfg->given & GIVEN_MROUTES)) {
+		config_mroutes_fini(&cfg->mroutes);
+		if (config_mroutes_copy(&cfg->mroutes, &from->mroutes))
 			return -ENOMEM;
 	}
 	if (cfg->given & GIVEN_PINNING || !from->n_pinnings)

@@ -115,7 +115,8 @@ cJSON *config_show(const struct config *cfg)
 		  cJSON_AddNumberToObject(j, "worker_grace", cfg->worker_grace_s) &&
 		  cJSON_AddNumberToObject(j, "stats_interval", cfg->stats_interval_s) &&
 		  add_text(j, "control_group", cfg->control_group) && show_pinnings(j, cfg) &&
-		  config_igmp_show(j, &cfg->igmp) && config_pim_show(j, &cfg->pim);
+		  config_igmp_show(j, &cfg->igmp) && config_pim_show(j, &cfg->pim) &&
+		  config_mroutes_show(j, &cfg->mroutes);
 
 	rules = ok ? cJSON_AddArrayToObject(j, "rules") : NULL;
 	ok = rules;

@@ -78,6 +78,9 @@ void reader_locate(struct reader *rd, const struct json5_node *base, size_t skip
 /* Rules in the form of the file, `out` a struct rule (config_rule.c). */
 int config_read_rule(struct reader *rd, const struct json5_node *v, struct rule *out);
 
+/* The member `mroutes`, `out` a struct config (config_mroute.c). */
+int config_read_mroutes(struct reader *rd, const struct json5_node *v, void *out);
+
 /* The member `igmp`, `out` a struct config (config_igmp_read.c). */
 int config_read_igmp(struct reader *rd, const struct json5_node *v, void *out);
 

@@ -258,6 +258,7 @@ void router_free(struct relay *r, bool stays)
 	loop_timer_free(rt->timer);
 	if (rt->tx >= 0)
 		close(rt->tx);
+	config_mroutes_fini(&rt->mroutes);
 	free(rt);
 	r->router = NULL;
 }
@@ -316,18 +317,26 @@ static void ports_have_pim(struct router *rt, const struct config_pim *pim)
 	}
 }
 
-/* Every interface that the configuration names has a port, and those of before have theirs. */
-static void ports_follow(struct router *rt, const struct config *next)
+static void ports_have_mroutes(struct router *rt, const struct config_mroutes *next)
 {
-	const struct config_igmp *igmp = &next->igmp;
+	for (uint32_t i = 0; i < next->n; i++) {
+		const struct config_mroute *route = &next->list[i];
+		struct router_port *p = port_named(rt, route->input);
+
+		if (p)
+			p->has_mroutes = true;
+		for (uint32_t o = 0; o < route->n_outputs; o++) {
+			p = port_named(rt, route->outputs[o]);
+			if (p)
+				p->has_mroutes = true;
+		}
+	}
+}
+
+static void upstream_follow(struct router *rt, const struct config_igmp *igmp)
+{
 	uint32_t upstream = ROUTER_NO_PORT;
 
-	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++)
-		rt->ports[i].has_igmp = rt->ports[i].has_sources = rt->ports[i].has_pim = false;
-	for (uint32_t i = 0; i < igmp->n_queriers; i++)
-		port_has_igmp(rt, igmp->queriers[i], true);
-	for (uint32_t i = 0; i < igmp->n_interfaces; i++)
-		port_has_igmp(rt, igmp->interfaces[i].name, igmp->interfaces[i].mode != IGMP_OFF);
 	if (*igmp->upstream) {
 		port_has_igmp(rt, igmp->upstream, true);
 		upstream = router_port_get(rt, igmp->upstream);
@@ -335,6 +344,23 @@ static void ports_follow(struct router *rt, const struct config *next)
 	if (rt->upstream != upstream && rt->upstream != ROUTER_NO_PORT)
 		router_data_upstream_gone(rt, rt->upstream);
 	rt->upstream = upstream;
+}
+
+/* Every interface that the configuration names has a port, and those of before have theirs. */
+static void ports_follow(struct router *rt, const struct config *next)
+{
+	const struct config_igmp *igmp = &next->igmp;
+
+	for (unsigned i = 0; i < ROUTER_PORTS_MAX; i++) {
+		struct router_port *p = &rt->ports[i];
+
+		p->has_igmp = p->has_sources = p->has_pim = p->has_mroutes = false;
+	}
+	for (uint32_t i = 0; i < igmp->n_queriers; i++)
+		port_has_igmp(rt, igmp->queriers[i], true);
+	for (uint32_t i = 0; i < igmp->n_interfaces; i++)
+		port_has_igmp(rt, igmp->interfaces[i].name, igmp->interfaces[i].mode != IGMP_OFF);
+	upstream_follow(rt, igmp);
 	for (uint32_t i = 0; i < igmp->n_sources; i++) {
 		struct router_port *p = port_named(rt, igmp->sources[i]);
 
@@ -343,23 +369,26 @@ static void ports_follow(struct router *rt, const struct config *next)
 	}
 	if (router_pim_is_wanted(&next->pim))
 		ports_have_pim(rt, &next->pim);
+	ports_have_mroutes(rt, &next->mroutes);
 }
 
 static void config_follow(struct router *rt, const struct config *next)
 {
 	if (config_igmp_equal(&rt->igmp_config, &next->igmp) &&
-	    config_pim_equal(&rt->pim_config, &next->pim))
+	    config_pim_equal(&rt->pim_config, &next->pim) &&
+	    config_mroutes_equal(&rt->mroutes, &next->mroutes))
 		return;
 	ports_follow(rt, next);
 	router_mroute_follow(rt, &next->igmp);
+	router_static_follow(rt, &next->mroutes);
 	router_pim_follow(rt, &next->pim);
 	router_igmp_follow(rt, &next->igmp);
 }
 
 void router_follow(struct relay *r)
 {
-	bool is_wanted =
-		config_igmp_is_on(&r->config->igmp) || router_pim_is_wanted(&r->config->pim);
+	bool is_wanted = config_igmp_is_on(&r->config->igmp) || r->config->mroutes.n ||
+			 router_pim_is_wanted(&r->config->pim);
 	int err = is_wanted && !r->router ? router_open(r) : 0;
 
 	if (err)

@@ -8,6 +8,7 @@
  *   router_pim.c   PIM: its engine and its sockets
  *   router_pim_route.c  what PIM says of routes, and packets that came in Registers
  *   router_mroute.c  the multicast routing table, and the rules that come of it
+ *   router_static.c  static routes
  *   router_data.c  what the data path tells, and routes of sources that come of it
  *   explain_router.c  why it forwards, or does not
  *   show_router.c, show_pim.c  what clients see of it
@@ -41,6 +42,7 @@ struct router_port {
 	bool is_pim_passive;
 	uint32_t pim_joined; /* the ifindex where the group of all PIM routers is joined, or 0: */
 	int pim_error;	     /* why, −errno */
+	bool has_mroutes;      /* is in static routes */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
 	uint64_t igmp_unreadable; /* no IP packets, or fragments */
@@ -50,7 +52,7 @@ struct router_port {
 /* Is multicast routed there? */
 static inline bool router_port_routes(const struct router_port *p)
 {
-	return p->has_igmp || p->has_sources || p->has_pim;
+	return p->has_igmp || p->has_sources || p->has_pim || p->has_mroutes;
 }
 
 struct router {
@@ -73,6 +75,7 @@ struct router {
 	bool pim_is_unsaved;
 	uint64_t pim_unreadable, pim_forwarded, pim_unforwarded;
 	struct actions pim_actions;
+	struct config_mroutes mroutes; /* static ones that are in the table */
 	struct mrib *mrib;
 	struct rpf *rpf;
 	void *mroute_memory;
@@ -140,7 +143,11 @@ void router_mroute_tick(struct router *rt, struct mtime now);
 /* Where traffic of a source comes in, if it is routed there. */
 bool router_mroute_rpf(const struct router *rt, struct sg sg, struct rpf_answer *out);
 
-bool router_mroute_is_wanted(const struct router *rt, struct ip4 group); /* of any source */
+/* Of any source; where a static route says where that comes in, sources get none of their own. */
+bool router_mroute_is_wanted(const struct router *rt, struct ip4 group);
+
+/* router_static.c */
+void router_static_follow(struct router *rt, const struct config_mroutes *next);
 
 /* router_data.c */
 int router_data_open(struct router *rt);

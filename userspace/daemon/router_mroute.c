@@ -92,7 +92,11 @@ static enum rule_origin origin_of(const struct router *rt, struct sg sg)
 {
 	struct mrib_route route;
 
-	if (mrib_find(rt->mrib, sg, &route) && route.input_by == MRIB_PIM)
+	if (!mrib_find(rt->mrib, sg, &route))
+		return ORIGIN_IGMP;
+	if (route.input_by == MRIB_STATIC)
+		return ORIGIN_MROUTE;
+	if (route.input_by == MRIB_PIM)
 		return ORIGIN_PIM;
 	return ORIGIN_IGMP;
 }
@@ -126,6 +130,7 @@ void router_mroute_close(struct router *rt, bool stays)
 	if (rt->mrib && !stays) {
 		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_IGMP);
 		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_PIM);
+		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_STATIC);
 	}
 	while (rt->mrib && !stays && mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
@@ -158,7 +163,8 @@ bool router_mroute_is_wanted(const struct router *rt, struct ip4 group)
 {
 	struct mrib_route star;
 
-	return mrib_find(rt->mrib, (struct sg){ .group = group }, &star) && star.n_ports;
+	return mrib_find(rt->mrib, (struct sg){ .group = group }, &star) && star.n_ports &&
+	       (star.input == MRIB_NO_PORT || star.input_by != MRIB_STATIC);
 }
 
 /* A source that has a route because it sends, and goes where its group is wanted. */

@@ -89,6 +89,7 @@ static const char *origin_name(enum rule_origin origin)
 		[ORIGIN_STATIC] = "static",
 		[ORIGIN_IGMP] = "igmp",
 		[ORIGIN_PIM] = "pim",
+		[ORIGIN_MROUTE] = "mroute",
 	};
 
 	return names[origin];

@@ -114,7 +114,7 @@ struct merging {
  */
 
 /* Who made a rule. */
-enum rule_origin { ORIGIN_STATIC, ORIGIN_IGMP, ORIGIN_PIM };
+enum rule_origin { ORIGIN_STATIC, ORIGIN_IGMP, ORIGIN_PIM, ORIGIN_MROUTE };
 
 /* What has come of a multicast route, or of another rule. */
 struct route_seen {

@@ -153,6 +153,9 @@ changes()
 	golden add-json add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1 \
 		--output json
 	golden add-dry --dry-run add --input-interface in0 --input-group 239.1.1.1 --outputs ::o1
+	golden mroute-add mroute add --group 239.7.7.7 --source 198.18.0.9 --input in0 \
+		--output o1 --output o2
+	golden mroute-remove mroute remove --group 239.7.7.7 --dry-run
 	golden igmp-enable igmp enable o1
 	golden igmp-disable --dry-run igmp disable o1
 	golden remove-id remove --rule-id 1f2e3d4c5b6a7988
@@ -282,6 +285,7 @@ usage()
 	golden usage-format list --output xml
 	golden usage-timeout list --timeout 0
 	golden usage-both --instance x list
+	golden usage-mroute-add mroute add --group 239.7.7.7 --input in0
 	golden usage-igmp-enable igmp enable
 	golden usage-level log-level set --facility egress
 	golden usage-file config load --file missing.json5
