@@ -356,12 +356,10 @@ unit.json5 := userspace/base/json5.c userspace/base/diag.c
 unit.lock := userspace/edge/lock.c userspace/base/diag.c
 unit.log := userspace/edge/log.c
 unit.loop := userspace/edge/loop.c
-unit.membership := userspace/edge/membership.c userspace/edge/sysctl.c userspace/base/ip4.c
-unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_rule.c \
-unit.membership := userspace/edge/membership.c userspace/edge/notify.c userspace/edge/sysctl.c userspace/base/ip4.c
-unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_rule.c \
-	userspace/engine/rule.c userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c \
+unit.membership := userspace/edge/membership.c userspace/edge/notify.c userspace/edge/sysctl.c \
 	userspace/base/ip4.c
+unit.mrib := userspace/engine/mrib.c userspace/engine/mrib_rule.c userspace/engine/rule.c \
+	userspace/base/diag.c userspace/base/pool.c userspace/base/hash.c userspace/base/ip4.c
 unit.netif := userspace/edge/netif.c userspace/edge/rtnl.c userspace/edge/ethtool.c \
 	userspace/edge/netdev.c userspace/edge/loop.c userspace/edge/log.c userspace/base/ip4.c
 unit_libs.netif := -lmnl
