@@ -138,6 +138,41 @@ pruned_are() {
 	[ "$(rule mroute:198.18.2.2,239.1.1.3 .drops.pruned)" -ge "$1" ]
 }
 
+# A bridge has no native XDP: what comes in there is told of by the filter of a packet socket.
+bridged() {
+	label="bridged: "
+	on relay ip link add br0 type bridge
+	on relay ip link set br0 up
+	on relay ip addr flush dev o2
+	on relay ip link set o2 master br0
+	on relay ip addr add 198.18.2.1/24 dev br0
+	sed 's/querier.*source_interfaces.*$/querier_interfaces: ["o1"], source_interfaces: ["in0", "br0"],/' \
+		"$tmp/relay.json5" >"$tmp/bridged.json5"
+	ctl relay config load --replace --file "$tmp/bridged.json5" >/dev/null || not_ok "is loaded"
+	check "a worker listens there" wait_for 5 worker_is br0 afpacket running
+	start_sink rx1 any --interface r0 --group 239.1.1.4
+	wait_for 2 goes "" 239.1.1.4 "in0 o1"
+	gen rx2 before --interface r0 --group 239.1.1.4 --port 5001 --count 10 --rate 1000 --ttl 9
+	check "a source behind it has its route" wait_for 2 goes 198.18.2.2 239.1.1.4 "br0 o1"
+	gen rx2 after --interface r0 --group 239.1.1.4 --port 5001 --count 1000 --rate 5000 --ttl 9 \
+		--first-flow 1
+	sleep 0.2
+	end_sink any
+	check_equal "all arrive" "$(flow 1)" 1000
+	check "all go" wait_for 2 rules_are 0
+	check "the books close" wait_for 5 is_at_rest relay
+	ctl relay config load --replace --file "$tmp/relay.json5" >/dev/null || not_ok "is loaded again"
+	on relay ip link set o2 nomaster
+	on relay ip link del br0
+	on relay ip addr add 198.18.2.1/24 dev o2
+}
+
+# worker_is INTERFACE KIND STATUS
+worker_is() {
+	ctl relay --output json list-workers | jq -e ".workers[] | select(.interface == \"$1\" and
+		.worker_type == \"$2\" and .status == \"$3\")" >/dev/null
+}
+
 ms() {
 	echo $((${EPOCHREALTIME/./} / 1000))
 }
@@ -170,7 +205,7 @@ many() {
 
 tb_up fanout N=2
 start_mcrd relay "$tmp/relay.json5" --ignore-state
-for part in ${PARTS:-$(some 4 listening heard moved at_home many)}; do
+for part in ${PARTS:-$(some 5 listening heard moved at_home many)}; do
 	"$part"
 done
 label=""
