@@ -249,6 +249,57 @@ static void frames_go_on_while_nobody_is_there(void **state)
 	assert_int_equal(access(LAB_PINS, F_OK), -1);
 }
 
+/* In the maps of before: nothing may be told any more, and what was told nobody has read. */
+static int leave_told(struct plane *p)
+{
+	struct mcr_punt_stats *rows = calloc((size_t)p->n_cpus, sizeof(*rows));
+	uint32_t zero = 0;
+	uint8_t payload[50] = { 0 };
+	struct packet unknown = packet_sample();
+
+	unknown.dest = IP(239, 9, 9, 9);
+	if (!rows || relay_up(p, 3) || plane_iface_set(p, in_ifindex, SLOT, "in0", ~0u, NULL))
+		return -1;
+	send_packet(&unknown, payload, sizeof(payload));
+	await_seen(p, 1);
+	for (int cpu = 0; cpu < p->n_cpus; cpu++)
+		rows[cpu].full_at_ns = UINT64_MAX;
+	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.punt_stats), &zero, rows, BPF_ANY);
+}
+
+static void count_told(void *arg, const struct mcr_punt *punt)
+{
+	assert_int_equal(punt->kind, MCR_PUNT_no_rule);
+	assert_int_equal(punt->ifindex, in_ifindex);
+	++*(unsigned *)arg;
+}
+
+static void what_is_told_begins_anew(void **state)
+{
+	struct packet unknown = packet_sample();
+	uint32_t events, rules;
+	uint8_t payload[50] = { 0 };
+	struct plane_attached info;
+	unsigned n = 0;
+	struct plane *p;
+
+	crash(leave_told);
+	events = pinned_map_id("events");
+	rules = pinned_map_id("rules");
+	p = open_plane();
+	assert_true(plane_is_inherited(p));
+	assert_int_equal(pinned_map_id("rules"), rules);
+	assert_int_not_equal(pinned_map_id("events"), events);
+	assert_int_equal(plane_punts(p, 16, count_told, &n), 0);
+	assert_int_equal(plane_attach(p, in_ifindex, "in0", &info, NULL), 0);
+	unknown.dest = IP(239, 9, 9, 9);
+	send_packet(&unknown, payload, sizeof(payload));
+	await_seen(p, 2);
+	assert_int_equal(plane_punts(p, 16, count_told, &n), 1);
+	assert_int_equal(n, 1);
+	plane_close(p);
+}
+
 /* What is written again goes on by another row, the rest is swept and named. */
 static void what_is_not_written_again_is_swept(void **state)
 {
@@ -488,6 +539,7 @@ int main(void)
 		cmocka_unit_test(one_more_set_waits_for_nobody),
 		cmocka_unit_test(a_set_is_not_found_when_an_interface_of_it_has_gone),
 		cmocka_unit_test(frames_go_on_while_nobody_is_there),
+		cmocka_unit_test(what_is_told_begins_anew),
 		cmocka_unit_test(what_is_not_written_again_is_swept),
 		cmocka_unit_test(sets_of_before_are_left_alone_for_a_while),
 		cmocka_unit_test(rows_of_a_rule_that_is_gone_are_named_too),
