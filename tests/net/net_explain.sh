@@ -116,7 +116,8 @@ cat >"$tmp/router.json5" <<'END'
   igmp: { querier_interfaces: ["o1", "o2"], source_interfaces: ["in0"], fast_leave: true },
   pim: { triggered_hello_delay: 0.1, register_rate_source: 5,
          static_rp: [ { group: "239.1.0.0/16", rp: "198.18.2.1" } ],
-         interfaces: [ { name: "o1" }, { name: "in0" },
+         interfaces: [ { name: "o1" },
+                       { name: "in0", boundary: [ { deny: "232.1.6.0/24" }, { permit: "224.0.0.0/4" } ] },
                        { name: "o2", boundary: [ { deny: "239.1.5.0/24" }, { permit: "224.0.0.0/4" } ] } ] },
 }
 END
@@ -200,6 +201,12 @@ pim() {
 	start_sink rx2 scoped --interface r0 --group 239.1.5.1
 	explains relay boundary "o2: a boundary" "$S" 239.1.5.1
 	end_sink scoped
+	start_sink rx1 scoped --interface r0 --group 232.1.6.1 --source "$S"
+	explains relay boundary "a boundary on in0 keeps 232.1.6.1 from coming in" "$S" 232.1.6.1
+	packets --group 232.1.6.1 --ttl 9
+	explains relay boundary "a boundary on in0" "$S" 232.1.6.1
+	end_sink scoped
+	check_equal "nothing comes over it" "$(json "$tmp/sink.scoped.json" .total.received)" 0
 
 	start_sink rx1 far --interface r0 --group 239.1.2.4
 	explains relay no_traffic "o2" 198.19.0.9 239.1.2.4

@@ -22,6 +22,14 @@
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
+/* PIM keeps what a boundary stops off its trees; but a source beside one is on no tree. */
+static bool may_pass(const void *arg, uint16_t port, struct ip4 group)
+{
+	const struct router *rt = arg;
+
+	return !rt->pim || pim_may_pass(rt->pim, port, group);
+}
+
 static int tables_init(struct router *rt, struct arena *mem, uint32_t seed)
 {
 	const struct mrib_config mrib = {
@@ -30,6 +38,8 @@ static int tables_init(struct router *rt, struct arena *mem, uint32_t seed)
 		.max_sources = SOURCES_OF_GROUP,
 		.max_route_ports = ROUTER_PORTS_MAX,
 		.seed = seed,
+		.may_pass = may_pass,
+		.arg = rt,
 	};
 	const struct rpf_config rpf = {
 		.max_routes = UNICAST_MAX,
