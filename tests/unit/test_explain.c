@@ -138,6 +138,12 @@ static void what_is_forwarded(void **state)
 	assert_false(has_step("rpf", EXPLAIN_PASSES, ""));
 	f.rule.packets = 0;
 	is(EXPLAIN_no_traffic, "Ready to be forwarded, but no packet of it has come in at in0.");
+	f.rule.packets = 5;
+	f.rule.last_seen_ms = 9999;
+	is(EXPLAIN_forwarded, "2 outputs");
+	f.rule.last_seen_ms = 75000;
+	is(EXPLAIN_no_traffic, "no packet of it has come in at in0 for 75 s");
+	f.rule.packets = 0;
 	f.sg.group = ip("198.18.7.7");
 	is(EXPLAIN_no_traffic, "no packet");
 	assert_true(has_step("group", EXPLAIN_NOTES, "unicast"));

@@ -62,17 +62,19 @@ static void rule_counters(const struct relay *r, const struct live_rule *live,
 			  struct explain_rule *out)
 {
 	const struct mcr_rule_stats *stats = &r->rule_stats[live->row];
+	struct route_seen seen;
 	struct row_sum sum;
 
 	account_rule(r, live, &sum);
-	out->packets = sum.packets + stats->pruned;
+	account_route(r, live, &seen); /* these outlast a change of the rule */
+	out->packets = seen.packets + seen.pruned;
 	out->ttl = stats->ttl;
 	out->loop = stats->loop;
 	out->no_worker = stats->no_worker;
 	out->checksum = stats->checksum;
 	out->unfit = stats->unfit;
-	out->wrong_iif = stats->wrong_iif;
-	out->last_seen_ms = rule_last_seen_ms(stats);
+	out->wrong_iif = seen.wrong_iif;
+	out->last_seen_ms = seen.last.us ? (loop_clock().us - seen.last.us) / 1000 : -1;
 	rule_drops(out, &sum.copies);
 }
 

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SILENT_MS 10000 /* a source that has sent nothing for so long has ended, or is not heard   \
+			 */
+
 struct walk {
 	const struct explain_facts *f;
 	struct explanation *out;
@@ -576,11 +579,17 @@ static void walk_counters(struct walk *w)
 static void conclude(struct walk *w)
 {
 	const struct explain_rule *r = &w->f->rule;
+	const char *input = w->f->input[0] ? w->f->input : "any interface";
 	char text[EXPLAIN_TEXT];
 
 	if (!r->packets && w->f->pim.reg != EXPLAIN_REG_SENT) {
-		snprintf(text, sizeof(text), "no packet of it has come in at %s",
-			 w->f->input[0] ? w->f->input : "any interface");
+		snprintf(text, sizeof(text), "no packet of it has come in at %s", input);
+		decide(w, EXPLAIN_no_traffic, text);
+		return;
+	}
+	if (r->packets && r->last_seen_ms >= SILENT_MS) {
+		snprintf(text, sizeof(text), "no packet of it has come in at %s for %lld s", input,
+			 (long long)(r->last_seen_ms / 1000));
 		decide(w, EXPLAIN_no_traffic, text);
 		return;
 	}
