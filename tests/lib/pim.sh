@@ -40,7 +40,7 @@ fields() {
 # malformed_pim CAPTURE : packets that the decoder finds fault with
 malformed_pim() {
 	tshark -n -o ip.check_checksum:TRUE -r "$tmp/$1.pcap" \
-		-Y 'pim && (_ws.malformed || pim.checksum.status == 0 || ip.checksum.status == 0)' \
+		-Y 'pim && (_ws.malformed || pim.cksum.status == 0 || ip.checksum.status == 0)' \
 		2>/dev/null
 }
 

@@ -41,8 +41,9 @@ trees() {
 		"$(json "$tmp/sink.one.json" '.flows[0] | [.ttl_min, .ttl_max] | join(" ")')" "6 6"
 	check_equal "the second, too" "$(json "$tmp/sink.two.json" .total.unique)" 1000
 	check_equal "no packet is malformed" "$(malformed_pim jp)" ""
-	check_equal "one join, one prune" "$(fields jp 'pim.type == 3' pim.numjoins pim.numprunes |
-		tr '\t\n' ' ,')" "1 0,0 1,"
+	# a router that has just come up is sent a join twice
+	check_equal "joins, then one prune" "$(fields jp 'pim.type == 3' pim.numjoins pim.numprunes |
+		uniq | tr '\t\n' ' ,')" "1 0,0 1,"
 	books
 }
 

@@ -16,7 +16,6 @@
 #include <cmocka.h>
 
 #include "engine/mrib.h"
-#include "engine/mrib.h"
 
 #define T0 ((struct mtime){ 1000 })
 
@@ -895,10 +894,63 @@ static void ten_thousand_groups_are_small_and_fast(void **state)
 	free(mem);
 }
 
+static struct portset ports(unsigned n, const unsigned *list)
+{
+	struct portset set = { { 0 } };
+
+	for (unsigned i = 0; i < n; i++)
+		portset_add(&set, list[i]);
+	return set;
+}
+
+static unsigned rule_outputs(struct sg route, bool *tells)
+{
+	struct mrib_rule r;
+
+	assert_true(mrib_rule(mrib, route, MRIB_RULE_MAIN, &r));
+	*tells = r.rule.tells_sources;
+	return r.rule.n_outputs;
+}
+
+/* An origin may say all of a route at once: what it does not name it takes back. */
+static void a_whole_route_inherits_nothing_of_its_origin(void **state)
+{
+	struct portset two = ports(2, (const unsigned[]){ 1, 2 }),
+		       one = ports(1, (const unsigned[]){ 2 });
+	struct portset none = { { 0 } };
+	bool tells;
+
+	mrib_input_set(mrib, T0, G, 0, MRIB_PIM);
+	assert_int_equal(mrib_mark_set(mrib, T0, G, &two, MRIB_WANTED, MRIB_PIM), 0);
+	assert_int_equal(mrib_add(mrib, T0, G, 3, MRIB_WANTED, MRIB_STATIC), 0);
+	assert_int_equal(rule_outputs(G, &tells), 3);
+	assert_true(tells);
+	mrib_input_set(mrib, T0, S, 4, MRIB_PIM);
+	mrib_mark_set(mrib, T0, S, &one, MRIB_WANTED, MRIB_PIM);
+	assert_int_equal(rule_outputs(S, &tells), 3);
+	assert_false(tells);
+	mrib_whole_set(mrib, T0, S, MRIB_PIM, true);
+	assert_int_equal(rule_outputs(S, &tells), 2); /* its own, and the other origin's */
+	mrib_mark_set(mrib, T0, S, &none, MRIB_WANTED, MRIB_PIM);
+	assert_int_equal(rule_outputs(S, &tells), 1);
+	mrib_tells_set(mrib, T0, S, true);
+	assert_int_equal(rule_outputs(S, &tells), 1);
+	assert_true(tells);
+	mrib_whole_set(mrib, T0, S, MRIB_PIM, false);
+	assert_int_equal(rule_outputs(S, &tells), 3);
+	mrib_whole_set(mrib, T0, S, MRIB_PIM, true);
+	mrib_forget_origin(mrib, T0, MRIB_PIM);
+	mrib_input_set(mrib, T0, G, 0, MRIB_STATIC);
+	mrib_input_set(mrib, T0, S, 4, MRIB_STATIC);
+	assert_int_equal(rule_outputs(S, &tells), 1);
+	assert_false(tells);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(a_whole_route_inherits_nothing_of_its_origin),
 		T(an_output_stays_while_anybody_wants_it),
 		T(a_source_inherits_what_is_wanted_of_its_group),
 		T(a_lost_assert_blocks),

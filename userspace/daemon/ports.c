@@ -344,7 +344,9 @@ void port_join(struct relay *r, struct live_rule *live)
 		port_claim(r, live);
 	if (live->is_joined || !ip4_is_multicast(rule->group))
 		return;
-	if (live->origin != ORIGIN_STATIC && router_host_is_on(r, rule->interface))
+	/* a router of PIM asks by PIM */
+	if (live->origin == ORIGIN_PIM ||
+	    (live->origin != ORIGIN_STATIC && router_host_is_on(r, rule->interface)))
 		return;
 	live->joined_ifindex = live->now.key.ifindex;
 	live->join_error =

@@ -42,6 +42,7 @@ struct router_port {
 	bool is_pim_passive;
 	uint32_t pim_joined; /* the ifindex where the group of all PIM routers is joined, or 0: */
 	int pim_error;	     /* why, −errno */
+	uint32_t pim_promiscuous; /* the ifindex where all groups are taken off the link, or 0 */
 	bool has_mroutes;      /* is in static routes */
 	struct igmpsock *igmp; /* NULL = not open: */
 	int igmp_error;	       /* why, −errno */
@@ -121,6 +122,7 @@ void router_pim_close(struct router *rt, bool stays);
 void router_pim_interface(struct router *rt, struct router_port *p, const struct netif *ni);
 void router_pim_addresses(struct router *rt);
 void router_pim_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on);
+void router_pim_data(struct router *rt, const struct pim_data *data);
 void router_pim_rpf_changed(struct router *rt);
 void router_pim_tick(struct router *rt, struct mtime now);
 void router_pim_save(struct router *rt);
@@ -128,6 +130,8 @@ struct mtime router_pim_next(const struct router *rt);
 
 /* router_pim_route.c */
 void router_pim_route(struct router *rt, const struct act_route *route, bool is_there);
+/* Which sources go on sending; when to look again. */
+struct mtime router_pim_look(struct router *rt, struct mtime now);
 void router_pim_forward(struct router *rt, const struct act_forward *f, const uint8_t *packet);
 
 /* router_mroute.c */

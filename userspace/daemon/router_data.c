@@ -6,7 +6,8 @@
  * Of it, without PIM, come routes of sources. A source that sends to a group that hosts want from
  * any source is given a route of its own, with its input where the unicast routes have the source,
  * and the outputs of the group. It ends when nothing has come for a while, or when nobody wants the
- * group any more. A proxy forwards upstream what hosts send, whoever wants it (RFC 4605 §4.2).
+ * group any more. With PIM, PIM is told. A proxy forwards upstream what hosts send, whoever wants
+ * it (RFC 4605 §4.2).
  */
 #include "daemon/router.h"
 
@@ -42,8 +43,10 @@ void router_punt(struct router *rt, uint32_t port, struct sg sg, enum mcr_punt_k
 	struct rpf_answer rpf;
 	bool is_for_upstream;
 
-	(void)packets;
-	(void)bytes;
+	if (rt->pim) {
+		router_pim_data(rt, &(struct pim_data){ port, sg, packets, bytes });
+		return;
+	}
 	if (!router_mroute_rpf(rt, sg, &rpf))
 		return;
 	is_for_upstream = port == rpf.port && rt->upstream != ROUTER_NO_PORT &&
@@ -133,6 +136,10 @@ void router_data_tick(struct router *rt, struct mtime now)
 	if (mtime_before(now, rt->age))
 		return;
 	rt->age = mtime_add(now, mtime_ms(AGE_EVERY_MS));
+	if (rt->pim) {
+		rt->age = mtime_add(now, router_pim_look(rt, now));
+		return;
+	}
 	while (n < sizeof(silent) / sizeof(silent[0]) && mrib_next(rt->mrib, &at, &route))
 		if (is_silent(rt, &route, now))
 			silent[n++] = route.sg;

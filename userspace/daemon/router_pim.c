@@ -116,6 +116,12 @@ void router_pim_rpf_changed(struct router *rt)
 	pim_end_call(rt);
 }
 
+void router_pim_data(struct router *rt, const struct pim_data *data)
+{
+	pim_data(rt->pim, loop_now(rt->relay->loop), data, pim_begin_call(rt));
+	pim_end_call(rt);
+}
+
 void router_pim_want(struct router *rt, uint32_t port, const struct act_member *m, bool is_on)
 {
 	enum pim_local local = PIM_LOCAL_NONE;
@@ -277,6 +283,16 @@ void router_pim_save(struct router *rt)
 
 /* --- interfaces ------------------------------------------------------------------------------- */
 
+/* Sources' frames come to where multicast is routed, whichever group they are for. */
+static void promiscuity_set(struct router *rt, struct router_port *p, uint32_t ifindex)
+{
+	if (p->pim_promiscuous == ifindex)
+		return;
+	if (p->pim_promiscuous)
+		pimsock_hear(rt->pimsock, p->pim_promiscuous, false);
+	p->pim_promiscuous = ifindex && !pimsock_hear(rt->pimsock, ifindex, true) ? ifindex : 0;
+}
+
 /* The interface is in the group of all PIM routers, or is not. */
 static void join_set(struct router *rt, struct router_port *p, uint32_t ifindex)
 {
@@ -316,6 +332,7 @@ void router_pim_interface(struct router *rt, struct router_port *p, const struct
 		return;
 	gen_id = pim_gen_id(rt->pim, port);
 	pim_set_gen_id(rt->pim, gen_id_recalled(rt, p->name));
+	promiscuity_set(rt, p, ni && router_port_routes(p) ? ni->ifindex : 0);
 	join_set(rt, p, ni && p->has_pim && !p->is_pim_passive ? ni->ifindex : 0);
 	if (ni && !p->pim_error)
 		link = link_of(ni);
@@ -362,8 +379,10 @@ void router_pim_close(struct router *rt, bool stays)
 {
 	if (rt->pim && !stays)
 		say_goodbye(rt);
-	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
+	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++) {
 		join_set(rt, &rt->ports[i], 0);
+		rt->ports[i].pim_promiscuous = 0; /* ends with the sockets */
+	}
 	pimsock_close(rt->pimsock);
 	free(rt->pim_memory);
 	config_pim_fini(&rt->pim_config);

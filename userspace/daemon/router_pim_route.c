@@ -2,13 +2,16 @@
 /* What PIM says of routes, in the multicast routing table; and what came in Registers. */
 #include <errno.h>
 #include <netinet/ip.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/router.h"
 #include "edge/ipsend.h"
 #include "edge/log.h"
 
-#define TTL_AT offsetof(struct iphdr, ttl)
+#define TTL_AT		 offsetof(struct iphdr, ttl)
+#define LOOK_MS		 10000
+#define LOOK_AT_RATES_MS 1000
 
 /* Ports where another router has won the Assert. */
 static struct portset lost_ports(const struct router *rt, struct sg sg)
@@ -20,6 +23,15 @@ static struct portset lost_ports(const struct router *rt, struct sg sg)
 		if (b.assert == PIM_ASSERT_LOSER)
 			portset_add(&lost, b.port);
 	return lost;
+}
+
+static void register_set(struct router *rt, const struct act_route *route, bool is_there)
+{
+	const struct ip4 none = { 0 };
+
+	mrib_register_set(rt->mrib, loop_now(rt->relay->loop), route->sg,
+			  is_there ? route->register_to : none,
+			  is_there ? route->register_from : none);
 }
 
 /*
@@ -40,10 +52,57 @@ void router_pim_route(struct router *rt, const struct act_route *route, bool is_
 	err |= mrib_mark_set(rt->mrib, now, route->sg, is_there ? &route->local : &none,
 			     MRIB_WANTED, MRIB_IGMP);
 	err |= mrib_mark_set(rt->mrib, now, route->sg, &lost, MRIB_BLOCKED, MRIB_PIM);
-	mrib_whole_set(rt->mrib, now, route->sg, MRIB_PIM, is_there);
-	mrib_whole_set(rt->mrib, now, route->sg, MRIB_IGMP, is_there);
 	if (err)
 		log_limited(LOG_L_WARNING, LOG_F_network, "a route of PIM has no room");
+	mrib_whole_set(rt->mrib, now, route->sg, MRIB_PIM, is_there);
+	mrib_whole_set(rt->mrib, now, route->sg, MRIB_IGMP, is_there);
+	if (!route->sg.source.net)
+		return;
+	register_set(rt, route, is_there);
+	/* the first packet on the shortest path is to be heard of at once */
+	mrib_tells_set(rt->mrib, now, route->sg, has_input && !route->is_spt);
+}
+
+/* --- sources that go on sending --------------------------------------------------------------- */
+
+/* What came by a route since the last look, about: its rate is that of the last second. */
+static void look_at(struct router *rt, const struct mrib_route *route, struct mtime now,
+		    int64_t period_ms)
+{
+	struct pim_data data = { .port = route->input, .sg = route->sg, .packets = 1 };
+	struct route_seen seen;
+	char id[RULE_ID_LEN];
+
+	mrib_rule_id(route->sg, MRIB_RULE_MAIN, id);
+	if (!relay_route_seen(rt->relay, id, &seen) ||
+	    mtime_before(seen.last, mtime_sub(now, mtime_ms(period_ms))))
+		return;
+	if (seen.packets)
+		data.bytes = seen.bytes / seen.packets * seen.pps * (uint64_t)period_ms / 1000;
+	router_pim_data(rt, &data);
+}
+
+static bool is_of_source(const struct mrib_route *route)
+{
+	return route->sg.source.net && route->inputs[MRIB_PIM] != MRIB_NO_PORT;
+}
+
+struct mtime router_pim_look(struct router *rt, struct mtime now)
+{
+	bool by_rate = rt->pim_engine_config.spt == PIM_SPT_THRESHOLD;
+	int64_t period_ms = by_rate ? LOOK_AT_RATES_MS : LOOK_MS;
+	struct mrib_route *list = calloc(mrib_counts(rt->mrib).routes + 1u, sizeof(*list));
+	const void *at = NULL;
+	uint32_t n = 0;
+
+	while (list && mrib_next(rt->mrib, &at, &list[n]))
+		n += is_of_source(&list[n]);
+	for (uint32_t i = 0; i < n; i++)
+		look_at(rt, &list[i], now, period_ms);
+	if (!list)
+		log_err(LOG_F_network, "no memory to look at what sources send");
+	free(list);
+	return mtime_ms(period_ms);
 }
 
 /* --- packets that came in Registers ----------------------------------------------------------- */

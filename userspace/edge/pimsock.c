@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <stdbool.h>
@@ -31,6 +32,7 @@ struct inlet {
 struct pimsock {
 	struct loop *loop;
 	struct inlet inlets[N_SOCKETS];
+	int ears; /* receives nothing: it only has interfaces take in all groups */
 	pimsock_fn fn;
 	void *arg;
 };
@@ -75,12 +77,16 @@ static void on_readable(void *arg, struct mtime now, uint32_t events)
 	}
 }
 
-/* Which of the two sockets a message is for, by its type. */
+/* Which of the two sockets a message is for, by its type; one that is too short is a neighbour's.
+ */
 static int filter_set(int fd, bool is_routed)
 {
 	const uint32_t taken = is_routed ? PACKET_MAX : 0, other = PACKET_MAX - taken;
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* length of the IP header */
+		BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+		BPF_STMT(BPF_ALU | BPF_SUB | BPF_X, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 5, 0),
 		BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 15),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TYPE_REGISTER, 3, 0),
@@ -120,6 +126,9 @@ int pimsock_open(struct pimsock **out, struct loop *l, pimsock_fn fn, void *arg)
 	if (!s)
 		return -ENOMEM;
 	*s = (struct pimsock){ .loop = l, .fn = fn, .arg = arg };
+	s->ears = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	if (s->ears < 0)
+		err = -errno;
 	for (int i = 0; i < N_SOCKETS; i++)
 		s->inlets[i] = (struct inlet){ s, -1 };
 	for (int i = 0; !err && i < N_SOCKETS; i++) {
@@ -146,7 +155,17 @@ void pimsock_close(struct pimsock *s)
 		loop_fd_del(s->loop, s->inlets[i].fd);
 		close(s->inlets[i].fd);
 	}
+	if (s->ears >= 0)
+		close(s->ears);
 	free(s);
+}
+
+int pimsock_hear(struct pimsock *s, uint32_t ifindex, bool is_on)
+{
+	struct packet_mreq all = { .mr_ifindex = (int)ifindex, .mr_type = PACKET_MR_ALLMULTI };
+	int option = is_on ? PACKET_ADD_MEMBERSHIP : PACKET_DROP_MEMBERSHIP;
+
+	return setsockopt(s->ears, SOL_PACKET, option, &all, sizeof(all)) ? -errno : 0;
 }
 
 uint64_t pimsock_lost(const struct pimsock *s)

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "edge/loop.h"
@@ -20,6 +21,9 @@ typedef void (*pimsock_fn)(void *arg, struct mtime now, uint32_t ifindex, const 
 /* 0 or -errno. */
 int pimsock_open(struct pimsock **out, struct loop *l, pimsock_fn fn, void *arg);
 void pimsock_close(struct pimsock *s);
+
+/* Has all groups' frames taken off the link, or no more; else a NIC may drop them. 0 or -errno. */
+int pimsock_hear(struct pimsock *s, uint32_t ifindex, bool is_on);
 
 /* Packets for which there was no room in the sockets. */
 uint64_t pimsock_lost(const struct pimsock *s);

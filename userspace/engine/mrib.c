@@ -34,6 +34,7 @@ struct route {
 	struct ip4 register_to, register_from;
 	uint16_t n_marks;
 	uint8_t whole; /* origins that have it inherit nothing of theirs */
+	bool tells;
 	uint16_t inputs[MRIB_ORIGINS];
 };
 
@@ -419,6 +420,16 @@ void mrib_whole_set(struct mrib *m, struct mtime now, struct sg sg, enum mrib_or
 	route_changed(m, now, r);
 }
 
+void mrib_tells_set(struct mrib *m, struct mtime now, struct sg sg, bool tells)
+{
+	struct route *r = route_find(m, sg);
+
+	if (!r || r->tells == tells)
+		return;
+	r->tells = tells;
+	route_changed(m, now, r);
+}
+
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin)
 {
@@ -449,6 +460,7 @@ static bool route_forget(struct mrib *m, struct route *r, uint8_t origins, uint1
 		r->register_to = r->register_from = (struct ip4){ 0 };
 	}
 	if (port == MRIB_NO_PORT) {
+		r->tells &= !(origins & 1u << MRIB_PIM);
 		has_changed |= (r->whole & origins) != 0;
 		r->whole &= (uint8_t)~origins;
 	}
@@ -559,6 +571,7 @@ static void route_view(const struct route *r, struct mrib_route *out)
 		.sg = r->sg,
 		.input = own_input(from),
 		.is_shared = from != r,
+		.tells = r->tells,
 		.n_ports = r->n_marks,
 		.register_to = r->register_to,
 		.register_from = r->register_from,

@@ -111,6 +111,9 @@ int mrib_mark_set(struct mrib *m, struct mtime now, struct sg sg, const struct p
 void mrib_whole_set(struct mrib *m, struct mtime now, struct sg sg, enum mrib_origin origin,
 		    bool is_whole);
 
+/* Whether the data path is to tell of the packets of (S,G), as it always is of those of (*,G). */
+void mrib_tells_set(struct mrib *m, struct mtime now, struct sg sg, bool tells);
+
 /* The input as this origin sees it, which can keep a route alone. MRIB_NO_PORT: no word on it. */
 int mrib_input_set(struct mrib *m, struct mtime now, struct sg sg, uint16_t port,
 		   enum mrib_origin origin);
@@ -131,6 +134,7 @@ struct mrib_route {
 	struct ip4 register_to, register_from; /* 0 = not */
 	bool is_shared;            /* nobody knows one for (S,G): the input is that of (*,G) */
 	uint16_t inputs[MRIB_ORIGINS]; /* what each says */
+	bool tells;                /* what mrib_tells_set() said */
 	uint16_t n_ports;          /* marked ones, its own */
 	uint64_t generation;       /* of the table, at its last change */
 	struct mtime created, changed;

@@ -80,6 +80,7 @@ static uint16_t input_for(const struct mrib *m, struct sg sg, enum mrib_rule_kin
 bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, struct mrib_rule *out)
 {
 	const struct mrib_port *input = mrib_port_of(m, input_for(m, sg, kind));
+	struct mrib_route route;
 
 	memset(out, 0, sizeof(*out));
 	mrib_rule_id(sg, kind, out->rule.id);
@@ -88,7 +89,8 @@ bool mrib_rule(const struct mrib *m, struct sg sg, enum mrib_rule_kind kind, str
 	out->rule.group = sg.group;
 	out->rule.source = sg.source;
 	out->rule.protocol = IPPROTO_UDP;
-	out->rule.tells_sources = !sg.source.net;
+	out->rule.tells_sources = !sg.source.net || (kind == MRIB_RULE_MAIN &&
+						     mrib_find(m, sg, &route) && route.tells);
 	out->rule.kind = kind == MRIB_RULE_GUARD ? RULE_GUARD : RULE_ROUTE;
 	out->rule.outputs = out->outputs;
 	memcpy(out->rule.interface, input->name, sizeof(out->rule.interface));

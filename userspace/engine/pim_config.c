@@ -22,7 +22,7 @@ void pim_config_default(struct pim_config *c)
 		.register_probe_ms = 5000,
 		.assert_ms = 180000,
 		.assert_override_ms = 3000,
-		.registers_per_source = 100,
+		.registers_per_source = 1000,
 		.registers = 10000,
 		.n_ssm = 1,
 		.bsr_period_ms = 60000,

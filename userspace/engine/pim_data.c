@@ -82,8 +82,11 @@ static struct route *route_for(struct pim *e, const struct pim_data *d)
 
 	if (r)
 		return r;
+	/* Of a source-specific group only joins make and keep state (RFC 7761 §4.8). */
+	if (pim_is_ssm(e, d->sg.group))
+		return NULL;
 	if (is_from_connected(e, d->sg.source, d->port) ||
-	    (star && !star->is_ssm && is_worth_a_route(e, star, d->port)))
+	    (star && is_worth_a_route(e, star, d->port)))
 		return pim_route_make(e, d->sg);
 	if (star)
 		pim_assert_data(e, star, NULL, d->port);
@@ -96,7 +99,7 @@ static void arrived(struct pim *e, struct route *r, const struct pim_data *d)
 	struct portset all = pim_inherited(&s);
 	bool is_spt_way = d->port == pim_rpf_port(r);
 
-	if (is_spt_way && (r->is_connected || (r->is_joined && !portset_empty(&all))))
+	if (is_spt_way && !r->is_ssm && (r->is_connected || (r->is_joined && !portset_empty(&all))))
 		restart_keepalive(e, r);
 	pim_spt_update(e, r, &s, d->port);
 	if (is_spt_way && r->is_spt)
