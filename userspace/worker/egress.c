@@ -29,6 +29,10 @@
 
 #define EGRESS_SLOTS 256
 
+/* What a piece of payload costs each send that has it, in bytes that can be copied meanwhile. */
+#define FLAT_PIECE 150
+#define FLAT_ROOM  (4 * RUN_BYTES)
+
 struct send_slot {
 	struct msghdr msg;
 	struct virtio_net_hdr vnet;
@@ -49,6 +53,9 @@ struct egress {
 	struct io_uring ring;
 	unsigned n_slots;
 	struct send_slot slots[EGRESS_SLOTS];
+	uint8_t *flat; /* the payload of the present run in one piece, if it is worth it */
+	uint32_t flat_used;
+	uint8_t flats[FLAT_ROOM]; /* of runs whose sends have not been submitted */
 	int sockets[WORKER_OUTPUTS];
 };
 
@@ -353,7 +360,12 @@ static void egress_send(struct egress *e, const struct batch *b, const struct ru
 		fill_register(s, r, out);
 		break;
 	}
-	n = batch_gather(b, r, from, bytes, s->iov + s->msg.msg_iovlen, RUN_PIECES);
+	if (e->flat) {
+		s->iov[s->msg.msg_iovlen] = (struct iovec){ e->flat + from, bytes };
+		n = bytes > 0;
+	} else {
+		n = batch_gather(b, r, from, bytes, s->iov + s->msg.msg_iovlen, RUN_PIECES);
+	}
 	if (out->kind == EGRESS_RAW)
 		header_raw_checksum(s->header, r, frame_sum(s->iov + 1, n));
 	else if (out->kind == EGRESS_REGISTER)
@@ -415,11 +427,37 @@ static void egress_output(struct egress *e, const struct batch *b, const struct 
 		egress_singly(e, b, r, out, room);
 }
 
+/*
+ * Each send of a run goes through all its pieces. Where these are small or sends are many, it is
+ * cheaper to put the payload together once.
+ */
+static void egress_flatten(struct egress *e, const struct batch *b, const struct run *r)
+{
+	struct iovec iov[RUN_PIECES];
+	uint32_t n, at;
+
+	e->flat = NULL;
+	if (r->n_pieces < 2 || r->bytes > RUN_BYTES ||
+	    r->n_pieces * r->rule->n_outputs * FLAT_PIECE < r->bytes)
+		return;
+	if (e->flat_used + r->bytes > FLAT_ROOM)
+		egress_flush(e);
+	if (!e->n_slots)
+		e->flat_used = 0;
+	e->flat = e->flats + e->flat_used;
+	n = batch_gather(b, r, 0, r->bytes, iov, RUN_PIECES);
+	at = e->flat_used;
+	for (uint32_t i = 0; i < n; at += (uint32_t)iov[i++].iov_len)
+		memcpy(e->flats + at, iov[i].iov_base, iov[i].iov_len);
+	e->flat_used = at;
+}
+
 void egress_batch(struct egress *e, const struct batch *b)
 {
 	for (uint32_t i = 0; i < b->n_runs; i++) {
 		const struct run *r = &b->runs[i];
 
+		egress_flatten(e, b, r);
 		for (uint32_t o = 0; o < r->rule->n_outputs; o++)
 			egress_output(e, b, r, &r->rule->outputs[o]);
 	}
