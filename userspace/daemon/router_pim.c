@@ -317,7 +317,7 @@ static struct pim_link link_of(const struct netif *ni)
 
 	if (ni->n_addrs)
 		link.address = ni->addrs[0];
-	for (uint32_t i = 1; i < ni->n_addrs && i <= PIM_SECONDARIES; i++)
+	for (uint32_t i = 1; i < ni->n_addrs && link.n_secondaries < PIM_SECONDARIES; i++)
 		link.secondaries[link.n_secondaries++] = ni->addrs[i];
 	return link;
 }
