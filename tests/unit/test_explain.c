@@ -128,6 +128,12 @@ static void what_is_forwarded(void **state)
 	assert_true(has_step("route", EXPLAIN_PASSES, "(*,239.1.1.1) decides"));
 	assert_true(has_step("unicast", EXPLAIN_NOTES, "198.18.0.0/24 leads to 198.18.0.1 by in0"));
 	assert_true(has_step("output", EXPLAIN_PASSES, "sent to o1, hosts want it"));
+	ports[0].is_wanted = false;
+	ports[0].is_static = true;
+	is(EXPLAIN_forwarded, "1 output");
+	assert_true(has_step("output", EXPLAIN_PASSES, "sent to o1, by a configured route"));
+	routed();
+	is(EXPLAIN_forwarded, "1 output");
 	assert_true(has_step("counters", EXPLAIN_NOTES, "7 packets were taken"));
 	pim();
 	is(EXPLAIN_forwarded, "Forwarded to 1 output.");

@@ -164,6 +164,7 @@ static void out_facts(const struct mrib_out *o, struct explain_port *out)
 {
 	out->has_out = true;
 	out->why = o->why;
+	out->is_static = (o->owners | o->inherited) >> MRIB_STATIC & 1;
 	out->ttl_threshold = o->ttl_threshold;
 }
 

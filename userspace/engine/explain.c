@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SILENT_MS 10000 /* a source that has sent nothing for so long has ended, or is not heard   \
-			 */
+/* A source that has sent nothing for so long has ended, or is not heard. */
+#define SILENT_MS 10000
 
 struct walk {
 	const struct explain_facts *f;
@@ -278,7 +278,8 @@ static void walk_boundary(struct walk *w)
 /* What a port says of itself, besides whether it is sent to. */
 static void port_wishes(const struct explain_port *p, char *text, size_t cap)
 {
-	snprintf(text, cap, "%s%s%s", p->is_wanted ? ", hosts want it" : "",
+	snprintf(text, cap, "%s%s%s%s", p->is_static ? ", by a configured route" : "",
+		 p->is_wanted ? ", hosts want it" : "",
 		 p->is_excluded ? ", hosts refuse this source" : "",
 		 p->is_joined ? ", routers have joined it" : "");
 }

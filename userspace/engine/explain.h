@@ -80,6 +80,7 @@ struct explain_port {
 	/* the multicast routing table */
 	bool has_out;
 	enum mrib_out_why why;
+	bool is_static;               /* a route of the configuration has it */
 	uint8_t ttl_threshold;        /* packets with this TTL or less are not sent there */
 };
 
