@@ -16,7 +16,7 @@ END
 cat >"$tmp/r.json5" <<'END'
 { igmp: {
     querier_interfaces: ["o1"], query_interval: 3, query_response_interval: 1,
-    last_member_query_interval: 0.5, track_hosts: true,
+    last_member_query_interval: 0.5, track_hosts: true, max_sources: 3,
     interfaces: [ { name: "o2", version: 2, max_groups: 2,
                     send_router_alert: false,
                     access: [ { deny: "239.66.0.0/16" }, { permit: "239.0.0.0/8" } ] } ],
@@ -87,6 +87,12 @@ limits() {
 	check_equal "what was there stays" "$(groups_of o2)" "239.1.1.1 239.8.8.8"
 	check_equal "received = accepted + drops" \
 		"$(interface o2 '.received - .accepted - ([.drops[]] | add)')" 0
+	start_sink h1 many --interface e0 --group 239.1.1.5 --source 198.18.0.1 --sources 4
+	check "sources too many are refused" wait_for 3 interface_is o1 '.sources_refused > 0' true
+	check_equal "then any source is taken" "$(groups '.groups[] | select(.group == "239.1.1.5") |
+		.mode')" exclude
+	check_equal "and no host too many is known" "$(interface o1 .hosts_refused)" 0
+	end_sink many
 	end_sink v2
 	check "a group that is left makes room" wait_for 6 groups_are o2 "239.2.2.2 239.8.8.8"
 	end_sink more

@@ -102,6 +102,32 @@ static void show_stats(cJSON *o, const struct router_port *p, const struct igmp_
 	cJSON_AddNumberToObject(o, "queries_sent",
 				(double)(s->sent_general + s->sent_group + s->sent_sources));
 	cJSON_AddNumberToObject(o, "fast_leaves", (double)s->fast_leaves);
+	cJSON_AddNumberToObject(o, "records", (double)s->records);
+	cJSON_AddNumberToObject(o, "records_accepted", (double)s->records_accepted);
+	cJSON_AddNumberToObject(o, "sources_filtered", (double)s->sources_filtered);
+	cJSON_AddNumberToObject(o, "sources_refused", (double)s->sources_refused);
+	cJSON_AddNumberToObject(o, "hosts_refused", (double)s->hosts_refused);
+}
+
+/* A table of all interfaces. */
+static void show_table(cJSON *o, const char *key, const struct igmp_usage *u)
+{
+	cJSON *t = cJSON_AddObjectToObject(o, key);
+
+	cJSON_AddNumberToObject(t, "capacity", u->capacity);
+	cJSON_AddNumberToObject(t, "used", u->used);
+	cJSON_AddNumberToObject(t, "peak", u->peak);
+	cJSON_AddNumberToObject(t, "refused", (double)u->refused);
+}
+
+static void show_tables(cJSON *o, const struct igmp *e)
+{
+	struct igmp_usages u = igmp_usage(e);
+
+	show_table(o, "groups", &u.groups);
+	show_table(o, "sources", &u.sources);
+	show_table(o, "hosts", &u.hosts);
+	cJSON_AddNumberToObject(o, "bytes", (double)u.bytes);
 }
 
 static const char *port_state(const struct router_port *p, const struct igmp_port_view *v)
@@ -156,6 +182,8 @@ void show_igmp_interfaces(const struct relay *r, cJSON *reply)
 			cJSON_AddItemToArray(list, show_port(&rt->ports[i], &v, now));
 	cJSON_AddNumberToObject(reply, "joins", rt ? (double)membership_count(rt->joins) : 0);
 	cJSON_AddNumberToObject(reply, "join_failures", rt ? (double)rt->join_failures : 0);
+	if (rt)
+		show_tables(cJSON_AddObjectToObject(reply, "tables"), rt->igmp);
 }
 
 /* --- routes ----------------------------------------------------------------------------------- */
