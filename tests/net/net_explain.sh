@@ -115,7 +115,8 @@ cat >"$tmp/router.json5" <<'END'
 {
   igmp: { querier_interfaces: ["o1", "o2"], source_interfaces: ["in0"], fast_leave: true },
   pim: { triggered_hello_delay: 0.1, register_rate_source: 5,
-         static_rp: [ { group: "239.1.0.0/16", rp: "198.18.2.1" } ],
+         static_rp: [ { group: "239.1.0.0/16", rp: "198.18.2.1" },
+                      { group: "239.3.0.0/16", rp: "198.18.2.2" } ],
          interfaces: [ { name: "o1" },
                        { name: "in0", boundary: [ { deny: "232.1.6.0/24" }, { permit: "224.0.0.0/4" } ] },
                        { name: "o2", boundary: [ { deny: "239.1.5.0/24" }, { permit: "224.0.0.0/4" } ] } ] },
@@ -168,6 +169,11 @@ router() {
 	on rx2 python3 "$tmp/pim.py" "$@" || not_ok "pim.py $*"
 }
 
+# has_route GROUP : of the source itself
+has_route() {
+	ctl relay --output json mroute | jq -e ".routes[] | select(.source == \"$S\" and .group == \"$1\")"
+}
+
 dr_is() {
 	[ "$(ctl relay --output json pim interfaces |
 		jq -r '.interfaces[] | select(.interface == "o2") | .dr')" = "$1" ]
@@ -194,8 +200,16 @@ pim() {
 	start_sink rx1 any --interface r0 --group 239.2.2.2
 	explains relay no_rp "239.2.2.2 has no RP" 198.19.0.9 239.2.2.2
 	explains relay no_traffic "in0" "$S" 239.2.2.2
+	packets --group 239.2.2.2 --ttl 9
+	wait_for 5 has_route 239.2.2.2
+	packets --group 239.2.2.2 --ttl 9
+	explains relay forwarded "to 1 output" "$S" 239.2.2.2
 	end_sink any
-	explains relay no_rp "239.2.2.2 has no RP" "$S" 239.2.2.2
+	packets --group 239.3.1.1 --ttl 9
+	explains relay forwarded "to 1 output" "$S" 239.3.1.1
+	check "in Registers" step '.check == "register" and (.text | contains("198.18.2.2"))'
+	explains relay no_receiver "nobody wants" 198.19.0.9 239.3.1.1
+	explains relay no_rp "239.4.2.2 has no RP" "$S" 239.4.2.2
 	router prune "$S" 239.1.2.3 198.18.2.1
 	explains relay pruned "o2: who wants the group there has pruned" "$S" 239.1.2.3
 	start_sink rx2 scoped --interface r0 --group 239.1.5.1
