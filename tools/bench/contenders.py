@@ -49,6 +49,9 @@ class Contender:
     def books(self):
         """What it has counted since it was started; None if it keeps no books."""
 
+    def watch(self):
+        """Called while traffic runs, for what note() says."""
+
     def note(self):
         """What is worth knowing of how it ran; None if nothing is."""
 
@@ -328,6 +331,9 @@ class McrAuto(Mcr):
     name = datapath = "auto"
     what = "mcrd, datapath auto"
     warm_up = 2.3  # it chooses once a second, by what it has seen in the whole of one
+
+    def watch(self):
+        self.effective = self.find_effective()
 
 
 def other_group(i):

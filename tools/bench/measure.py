@@ -153,6 +153,7 @@ def full_offer(traffic, point, window):
     last, cpu_after = sinks.ask("count"), cpu_times()
     sinks.ask("doubt")
     memory = traffic.contender.memory_kib()
+    traffic.contender.watch()
     report = generator.end()
     run = traffic.close(report)
     copies = last["datagrams"] - first["datagrams"]
