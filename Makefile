@@ -212,6 +212,7 @@ daemon.src += userspace/daemon/router_igmp.c
 daemon.src += userspace/daemon/router_mroute.c
 daemon.src += userspace/daemon/router_pim.c
 daemon.src += userspace/daemon/router_pim_route.c
+daemon.src += userspace/daemon/router_remember.c
 daemon.src += userspace/daemon/router_static.c
 daemon.src += userspace/daemon/rows.c
 daemon.src += userspace/daemon/settle.c

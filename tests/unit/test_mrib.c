@@ -697,7 +697,7 @@ static void mark_both(struct mrib *m, unsigned g, unsigned s, unsigned p, unsign
 static void random_change(struct mrib *m, unsigned *seed)
 {
 	unsigned g = (unsigned)rand_r(seed) % GROUPS, s = (unsigned)rand_r(seed) % SOURCES;
-	unsigned p = (unsigned)rand_r(seed) % PORTS, o = (unsigned)rand_r(seed) % MRIB_ORIGINS;
+	unsigned p = (unsigned)rand_r(seed) % PORTS, o = (unsigned)rand_r(seed) % MRIB_REMEMBERED;
 	unsigned mark = (unsigned)rand_r(seed) % MRIB_MARKS, what = (unsigned)rand_r(seed) % 100;
 
 	if (what == 0) {
@@ -946,11 +946,31 @@ static void a_whole_route_inherits_nothing_of_its_origin(void **state)
 	assert_false(tells);
 }
 
+/* What an earlier process wanted stays until it is forgotten, or until who wants it says no. */
+static void what_is_remembered_goes_with_who_takes_it_back(void **state)
+{
+	bool tells;
+
+	mrib_input_set(mrib, T0, S, 0, MRIB_REMEMBERED);
+	assert_int_equal(mrib_add(mrib, T0, S, 1, MRIB_WANTED, MRIB_REMEMBERED), 0);
+	assert_int_equal(mrib_add(mrib, T0, S, 2, MRIB_WANTED, MRIB_REMEMBERED), 0);
+	assert_int_equal(mrib_add(mrib, T0, S, 3, MRIB_WANTED, MRIB_REMEMBERED), 0);
+	assert_int_equal(mrib_add(mrib, T0, S, 1, MRIB_WANTED, MRIB_PIM), 0);
+	assert_int_equal(rule_outputs(S, &tells), 3);
+	mrib_del(mrib, T0, S, 1, MRIB_WANTED, MRIB_PIM);
+	assert_int_equal(rule_outputs(S, &tells), 2);
+	assert_int_equal(mrib_add(mrib, T0, S, 2, MRIB_WANTED, MRIB_IGMP), 0);
+	mrib_forget_origin(mrib, T0, MRIB_REMEMBERED);
+	mrib_input_set(mrib, T0, S, 0, MRIB_PIM);
+	assert_int_equal(rule_outputs(S, &tells), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_whole_route_inherits_nothing_of_its_origin),
+		T(what_is_remembered_goes_with_who_takes_it_back),
 		T(an_output_stays_while_anybody_wants_it),
 		T(a_source_inherits_what_is_wanted_of_its_group),
 		T(a_lost_assert_blocks),

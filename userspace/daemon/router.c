@@ -13,44 +13,51 @@
 
 /* --- ports ------------------------------------------------------------------------------------ */
 
-static struct router_port *port_by_name(struct router *rt, const char *name)
+uint32_t router_port_by_ifindex(const struct router *rt, uint32_t ifindex)
 {
-	for (unsigned i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
+	for (uint32_t i = 0; ifindex && i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
+		if (rt->ports[i].ifindex == ifindex)
+			return i;
+	return ROUTER_NO_PORT;
+}
+
+uint32_t router_port_find(const struct router *rt, const char *name)
+{
+	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
 		if (strcmp(rt->ports[i].name, name) == 0)
-			return &rt->ports[i];
-	return NULL;
+			return i;
+	return ROUTER_NO_PORT;
 }
 
 uint32_t router_port_get(struct router *rt, const char *name)
 {
-	struct router_port *p = port_by_name(rt, name);
+	uint32_t port = router_port_find(rt, name);
 
-	for (unsigned i = 0; !p && i < ROUTER_PORTS_MAX; i++)
-		if (!rt->ports[i].name[0])
-			p = &rt->ports[i];
-	if (!p)
-		return ROUTER_NO_PORT;
-	if (!p->name[0]) {
-		memcpy(p->name, name, strlen(name) + 1);
-		p->router = rt;
+	for (uint32_t i = 0; port == ROUTER_NO_PORT && i < ROUTER_PORTS_MAX; i++) {
+		if (rt->ports[i].name[0])
+			continue;
+		memcpy(rt->ports[i].name, name, strlen(name) + 1);
+		rt->ports[i].router = rt;
+		port = i;
 	}
-	return (uint32_t)(p - rt->ports);
+	return port;
 }
 
 void router_interface(struct relay *r, const struct netif *ni, bool gone)
 {
-	struct router_port *p = r->router ? port_by_name(r->router, ni->name) : NULL;
+	struct router *rt = r->router;
 	const struct netif *now = gone ? NULL : ni;
+	uint32_t port = rt ? router_port_find(rt, ni->name) : ROUTER_NO_PORT;
 
-	if (r->router)
-		router_pim_addresses(r->router);
-	if (p) {
-		router_mroute_interface(r->router, p, now);
-		router_igmp_interface(r->router, p, now);
-		router_pim_interface(r->router, p, now);
+	if (!rt)
+		return;
+	router_pim_addresses(rt);
+	if (port != ROUTER_NO_PORT) {
+		router_mroute_interface(rt, &rt->ports[port], now);
+		router_igmp_interface(rt, &rt->ports[port], now);
+		router_pim_interface(rt, &rt->ports[port], now);
 	}
-	if (r->router)
-		router_settle(r->router);
+	router_settle(rt);
 }
 
 /* --- effects ---------------------------------------------------------------------------------- */
@@ -216,6 +223,7 @@ void router_settle(struct router *rt)
 	struct mtime next = mtime_min(igmp_next(rt->igmp), mtime_min(rt->age, rt->retry));
 
 	router_mroute_settle(rt);
+	next = mtime_min(next, rt->forget_at);
 	loop_timer_set(rt->timer, mtime_min(next, router_pim_next(rt)));
 }
 
@@ -232,6 +240,7 @@ static void on_time(void *arg, struct mtime now)
 
 	router_mroute_tick(rt, now);
 	router_data_tick(rt, now);
+	router_remember_tick(rt, now);
 	router_pim_tick(rt, now);
 	igmp_tick(rt->igmp, now, router_begin(rt));
 	router_end(rt);
@@ -271,6 +280,7 @@ static int router_open(struct relay *r)
 	if (!r->router)
 		return -ENOMEM;
 	r->router->relay = r;
+	r->router->forget_at = MTIME_NEVER;
 	config_pim_init(&r->router->pim_config);
 	r->router->tx = ipsend_open();
 	err = r->router->tx < 0 ? r->router->tx : 0;
@@ -381,6 +391,9 @@ static void config_follow(struct router *rt, const struct config *next)
 	ports_follow(rt, next);
 	router_mroute_follow(rt, &next->igmp);
 	router_static_follow(rt, &next->mroutes);
+	if (!rt->is_settled)
+		router_remember(rt, next);
+	rt->is_settled = true;
 	router_pim_follow(rt, &next->pim);
 	router_igmp_follow(rt, &next->igmp);
 }

@@ -9,6 +9,7 @@
  *   router_pim_route.c  what PIM says of routes, and packets that came in Registers
  *   router_mroute.c  the multicast routing table, and the rules that come of it
  *   router_static.c  static routes
+ *   router_remember.c  routes of a daemon before this one
  *   router_data.c  what the data path tells, and routes of sources that come of it
  *   explain_router.c  why it forwards, or does not
  *   show_router.c, show_pim.c  what clients see of it
@@ -86,6 +87,8 @@ struct router {
 	uint64_t route_failures;
 	uint64_t host_sources_refused; /* not forwarded upstream: no room */
 	struct mtime age; /* when the next look at sources that are silent is due */
+	bool is_settled;	/* has followed a configuration: what was before is known */
+	struct mtime forget_at; /* when what is remembered ends */
 	struct mtime retry; /* when routes that could not be put in force are tried again */
 	struct actions actions;
 };
@@ -97,6 +100,8 @@ void router_interface(struct relay *r, const struct netif *ni, bool gone);
 void router_free(struct relay *r, bool stays);
 void router_tick(struct relay *r); /* once a second */
 uint32_t router_port_get(struct router *rt, const char *name); /* ROUTER_NO_PORT: no room */
+uint32_t router_port_by_ifindex(const struct router *rt, uint32_t ifindex); /* or ROUTER_NO_PORT */
+uint32_t router_port_find(const struct router *rt, const char *name);	    /* the same */
 struct actions *router_begin(struct router *rt);
 void router_end(struct router *rt);
 void router_do(struct router *rt, const struct actions *list); /* what an engine asks for */
@@ -133,6 +138,10 @@ void router_pim_route(struct router *rt, const struct act_route *route, bool is_
 /* Which sources go on sending; when to look again. */
 struct mtime router_pim_look(struct router *rt, struct mtime now);
 void router_pim_forward(struct router *rt, const struct act_forward *f, const uint8_t *packet);
+
+/* router_remember.c */
+void router_remember(struct router *rt, const struct config *next);
+void router_remember_tick(struct router *rt, struct mtime now);
 
 /* router_mroute.c */
 int router_mroute_open(struct router *rt);

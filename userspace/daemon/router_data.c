@@ -63,18 +63,10 @@ void router_punt(struct router *rt, uint32_t port, struct sg sg, enum mcr_punt_k
 			    "%s: a source sends that there is no room for", rt->ports[port].name);
 }
 
-static uint32_t port_by_ifindex(const struct router *rt, uint32_t ifindex)
-{
-	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
-		if (rt->ports[i].ifindex == ifindex)
-			return i;
-	return ROUTER_NO_PORT;
-}
-
 static void on_punt(void *arg, const struct mcr_punt *punt)
 {
 	struct router *rt = arg;
-	uint32_t port = port_by_ifindex(rt, punt->ifindex);
+	uint32_t port = router_port_by_ifindex(rt, punt->ifindex);
 	struct sg sg;
 
 	memcpy(&sg.source, punt->source, sizeof(sg.source));

@@ -63,14 +63,6 @@ static bool rpf_of(const void *arg, struct ip4 to, struct pim_rpf *out)
 	return true;
 }
 
-static uint32_t port_by_ifindex(const struct router *rt, uint32_t ifindex)
-{
-	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
-		if (rt->ports[i].ifindex == ifindex)
-			return i;
-	return PORT_NONE;
-}
-
 static void on_packet(void *arg, struct mtime now, uint32_t ifindex, const void *packet, size_t len)
 {
 	struct router *rt = arg;
@@ -83,7 +75,7 @@ static void on_packet(void *arg, struct mtime now, uint32_t ifindex, const void 
 	}
 	pim_input(rt->pim, now,
 		  &(struct pim_rx){
-			  .port = ifindex ? port_by_ifindex(rt, ifindex) : PORT_NONE,
+			  .port = router_port_by_ifindex(rt, ifindex), /* none: PORT_NONE */
 			  .source = head.source,
 			  .dst = head.dst,
 			  .ttl = head.ttl,

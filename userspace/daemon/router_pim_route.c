@@ -35,6 +35,20 @@ static void register_set(struct router *rt, const struct act_route *route, bool 
 }
 
 /*
+ * After a restart the engine does not know yet that packets come on the shortest path. Where that
+ * was so before, and still leads to the source, it is not given up for the shared tree meanwhile.
+ */
+static bool keeps_to_spt(const struct router *rt, const struct act_route *route)
+{
+	struct mrib_route known;
+	struct rpf_answer rpf;
+
+	return route->sg.source.net && !route->is_spt && mrib_find(rt->mrib, route->sg, &known) &&
+	       known.inputs[MRIB_REMEMBERED] != MRIB_NO_PORT &&
+	       router_mroute_rpf(rt, route->sg, &rpf) && rpf.port == known.inputs[MRIB_REMEMBERED];
+}
+
+/*
  * Outputs where routers wait are PIM's, those where hosts do IGMP's. What PIM says of (S,G) has
  * all in it that it inherits of (*,G).
  */
@@ -43,7 +57,7 @@ void router_pim_route(struct router *rt, const struct act_route *route, bool is_
 	static const struct portset none;
 	struct mtime now = loop_now(rt->relay->loop);
 	struct portset lost = is_there ? lost_ports(rt, route->sg) : none;
-	bool has_input = is_there && route->iif != PORT_NONE;
+	bool has_input = is_there && route->iif != PORT_NONE && !keeps_to_spt(rt, route);
 	uint16_t input = has_input ? (uint16_t)route->iif : MRIB_NO_PORT;
 	int err = mrib_input_set(rt->mrib, now, route->sg, input, MRIB_PIM);
 
@@ -60,7 +74,7 @@ void router_pim_route(struct router *rt, const struct act_route *route, bool is_
 		return;
 	register_set(rt, route, is_there);
 	/* the first packet on the shortest path is to be heard of at once */
-	mrib_tells_set(rt->mrib, now, route->sg, has_input && !route->is_spt);
+	mrib_tells_set(rt->mrib, now, route->sg, is_there && !route->is_spt);
 }
 
 /* --- sources that go on sending --------------------------------------------------------------- */

@@ -66,8 +66,13 @@ struct mrib {
 const char *mrib_origin_name(enum mrib_origin o)
 {
 	static const char *const names[MRIB_ORIGINS] = {
-		[MRIB_STATIC] = "static", [MRIB_EXTERNAL] = "external", [MRIB_FABRIC] = "fabric",
-		[MRIB_PIM] = "pim",	  [MRIB_MSDP] = "msdp",		[MRIB_IGMP] = "igmp",
+		[MRIB_STATIC] = "static",
+		[MRIB_EXTERNAL] = "external",
+		[MRIB_FABRIC] = "fabric",
+		[MRIB_PIM] = "pim",
+		[MRIB_MSDP] = "msdp",
+		[MRIB_IGMP] = "igmp",
+		[MRIB_REMEMBERED] = "remembered",
 	};
 
 	return (unsigned)o < MRIB_ORIGINS ? names[o] : "unknown";
@@ -336,6 +341,12 @@ int mrib_add(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum
 	return 0;
 }
 
+/* What is left of a mark that `origin` takes back. */
+static uint8_t left_by(enum mrib_origin origin)
+{
+	return (uint8_t) ~(1u << origin | 1u << MRIB_REMEMBERED);
+}
+
 void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enum mrib_mark mark,
 	      enum mrib_origin origin)
 {
@@ -347,7 +358,7 @@ void mrib_del(struct mrib *m, struct mtime now, struct sg sg, uint16_t port, enu
 	at = mark_place(r, port);
 	if (!*at || (*at)->port != port || !((*at)->by[mark] & 1u << origin))
 		return;
-	(*at)->by[mark] &= (uint8_t) ~(1u << origin);
+	(*at)->by[mark] &= left_by(origin);
 	mark_put(m, r, at);
 	route_changed(m, now, r);
 }
@@ -376,7 +387,7 @@ static bool unmark(struct mrib *m, struct route *r, const struct portset *ports,
 
 	for (struct mark **at = &r->marks, *here; (here = *at);) {
 		if (here->by[mark] & bit && !portset_has(ports, here->port)) {
-			here->by[mark] &= (uint8_t)~bit;
+			here->by[mark] &= left_by(origin);
 			has_changed = true;
 			mark_put(m, r, at);
 		}

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/diag.h"
@@ -53,6 +54,16 @@ struct plane_legacy_rule {
 	uint32_t n_outputs, output_rows[MCR_MAX_OUTPUTS], ifindexes[MCR_MAX_OUTPUTS];
 };
 bool plane_legacy_next(struct plane *p, struct plane_legacy_rule *out);
+
+/* A rule that the kernel went by meanwhile, as far as the kernel knows it. */
+struct plane_inherited_rule {
+	struct mcr_rule_key key;
+	char name[MCR_NAME_LEN]; /* cut */
+	unsigned n_outputs;	 /* 0: it drops */
+	uint32_t ifindexes[MCR_MAX_OUTPUTS];
+};
+/* The next of them; *at begins as 0. Before their counts are folded. */
+bool plane_inherited_next(struct plane *p, size_t *at, struct plane_inherited_rule *out);
 
 /* Rows and slots that are taken by what was inherited; the slot of an interface, or −1. */
 bool plane_is_inherited(const struct plane *p); /* anything at all */

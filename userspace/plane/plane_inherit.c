@@ -368,6 +368,35 @@ bool plane_legacy_next(struct plane *p, struct plane_legacy_rule *out)
 	return true;
 }
 
+static bool works_without_worker(const struct mcr_rule *rule)
+{
+	return rule->datapath == MCR_DP_XDP ||
+	       (rule->datapath == MCR_DP_DROP && !(rule->flags & MCR_RULE_GUARD));
+}
+
+bool plane_inherited_next(struct plane *p, size_t *at, struct plane_inherited_rule *out)
+{
+	int fd = bpf_map__fd(p->skel->maps.rules);
+	const struct plane_legacy *l = &p->legacy;
+
+	for (; *at < l->n_rules; ++*at) {
+		const struct plane_inherited *rule = &l->rules[*at];
+		struct mcr_rule value;
+
+		if (!rule->key.ifindex || bpf_map_lookup_elem(fd, &rule->key, &value) ||
+		    value.rule != rule->row || !works_without_worker(&value))
+			continue;
+		*out = (struct plane_inherited_rule){ .key = rule->key };
+		memcpy(out->name, value.name, sizeof(out->name) - 1);
+		for (uint32_t i = l->first_output[rule->row]; i && out->n_outputs < MCR_MAX_OUTPUTS;
+		     i = l->outputs[i - 1].next)
+			out->ifindexes[out->n_outputs++] = l->outputs[i - 1].ifindex;
+		++*at;
+		return true;
+	}
+	return false;
+}
+
 void plane_inherit_close(struct plane *p)
 {
 	free(p->legacy.rules);
