@@ -68,14 +68,29 @@ static void a_rule_whose_outputs_take_frames_can_be_replicated(void **state)
 	}
 }
 
+/* What the kernel cannot do of such a rule it leaves, until a worker is there. */
+static void a_register_needs_a_worker_and_hinders_nobody(void **state)
+{
+	char reason[RESOLVE_REASON];
+	struct sample s;
+
+	sample_init(&s, 3);
+	assert_false(datapath_needs_worker(&s.now));
+	s.out[1].wire.kind = EGRESS_REGISTER;
+	s.out[1].takes_redirects = false;
+	assert_true(datapath_can_replicate(&s.rule, &s.now, reason));
+	assert_true(datapath_needs_worker(&s.now));
+	s.out[0].wire.kind = s.out[2].wire.kind = EGRESS_REGISTER;
+	assert_false(datapath_can_replicate(&s.rule, &s.now, reason));
+	assert_string_equal(reason, "in0: no output is up");
+}
+
 static void each_obstacle_is_named(void **state)
 {
 	struct sample s;
 
 	sample_init(&s, 3);
 	s.out[1].wire.kind = EGRESS_UDP;
-	assert_refused(&s, "o1: goes by the kernel's routes");
-	s.out[1].wire.kind = EGRESS_REGISTER;
 	assert_refused(&s, "o1: goes by the kernel's routes");
 	s.out[1].wire.kind = EGRESS_RAW;
 	assert_refused(&s, "o1: goes by the kernel's routes");
@@ -312,6 +327,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rule_whose_outputs_take_frames_can_be_replicated),
+		cmocka_unit_test(a_register_needs_a_worker_and_hinders_nobody),
 		cmocka_unit_test(each_obstacle_is_named),
 		cmocka_unit_test(what_is_not_there_stands_in_nobodys_way),
 		cmocka_unit_test(an_output_becomes_a_rewrite),

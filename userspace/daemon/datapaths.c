@@ -42,13 +42,19 @@ static int compare_ifindexes(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* A Register is a worker's to send: while there is none, the other copies are made all the same. */
+static bool is_replicated(const struct resolved_output *o)
+{
+	return o->state == RESOLVE_ACTIVE && o->wire.is_up && o->wire.kind != EGRESS_REGISTER;
+}
+
 /* The usable outputs' interfaces, in an order of their own so that rules share sets. */
 static unsigned list_ifindexes(const struct live_rule *live, uint32_t list[RULE_OUTPUTS_MAX])
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < live->now.n_outputs; i++)
-		if (live->now.outputs[i].state == RESOLVE_ACTIVE && live->now.outputs[i].wire.is_up)
+		if (is_replicated(&live->now.outputs[i]))
 			list[n++] = live->now.outputs[i].ifindex;
 	qsort(list, n, sizeof(*list), compare_ifindexes);
 	return n;
@@ -62,7 +68,7 @@ static int rewrites_set(struct relay *r, struct live_rule *live, struct diag *d)
 		struct mcr_rewrite to;
 		int err;
 
-		if (o->state != RESOLVE_ACTIVE || !o->wire.is_up)
+		if (!is_replicated(o))
 			continue;
 		datapath_rewrite(o, live->output_rows[i], live->port->slot, &to);
 		err = plane_rewrite_set(r->plane, live->row, o->ifindex, &to, d);
@@ -216,6 +222,11 @@ int datapath_take(struct relay *r, struct live_rule *live, struct diag *d)
 		return err;
 	live->datapath = MCR_DP_XDP;
 	say_replicated(live);
+	if (datapath_needs_worker(&live->now)) {
+		worker_use(r, live, MCR_DP_AFXDP);
+		if (workers_are_ready(live->port, MCR_DP_AFXDP)) /* else: datapaths_worker_ready */
+			live->datapath = MCR_DP_AFXDP;
+	}
 	return 0;
 }
 
@@ -250,12 +261,19 @@ int datapath_renew(struct relay *r, struct live_rule *live, struct diag *d)
 		return err;
 	}
 	if (is_possible) {
+		bool needs_worker = datapath_needs_worker(&live->now);
 		bool stays = live->datapath == MCR_DP_AFXDP && live->rule->datapath == RULE_DP_AUTO;
 
+		if (needs_worker && !live->uses_worker) {
+			worker_use(r, live, MCR_DP_AFXDP);
+			workers_rule(r, live, false);
+		}
+		if (needs_worker)
+			stays = workers_are_ready(live->port, MCR_DP_AFXDP);
 		err = replication_take(r, live, d);
 		if (!err)
 			err = move(r, live, stays ? MCR_DP_AFXDP : MCR_DP_XDP, d);
-		if (!err && !stays) {
+		if (!err && !stays && !needs_worker) {
 			worker_unuse(r, live);
 			say_replicated(live);
 		}
@@ -367,9 +385,10 @@ static void consider(struct relay *r, struct live_rule *live)
 	bool wants = datapath_wants_worker(&load, reason);
 
 	live->last_flows = stats->flows;
-	if (live->trace_every) {
+	if (live->trace_every || datapath_needs_worker(&live->now)) {
 		wants = true;
-		snprintf(reason, sizeof(reason), "it is traced");
+		snprintf(reason, sizeof(reason), "%s",
+			 live->trace_every ? "it is traced" : "it is registered");
 	}
 	if (wants == load.is_on_worker) {
 		live->worker_ticks = 0;

@@ -72,13 +72,21 @@ bool datapath_can_replicate(const struct rule *rule, const struct resolved_rule 
 		return refuse(reason, rule->interface,
 			      "its MTU makes frames in pieces, which the kernel cannot copy");
 	for (unsigned i = 0; i < now->n_outputs; i++) {
-		if (!is_usable(&now->outputs[i]))
+		if (!is_usable(&now->outputs[i]) || now->outputs[i].wire.kind == EGRESS_REGISTER)
 			continue;
 		if (!output_fits(rule, now, i, reason))
 			return false;
 		usable++;
 	}
 	return usable ? true : refuse(reason, rule->interface, "no output is up");
+}
+
+bool datapath_needs_worker(const struct resolved_rule *now)
+{
+	for (unsigned i = 0; i < now->n_outputs; i++)
+		if (now->outputs[i].wire.kind == EGRESS_REGISTER)
+			return true;
+	return false;
 }
 
 void datapath_rewrite(const struct resolved_output *o, uint32_t output, uint32_t slot,

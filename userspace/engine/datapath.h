@@ -11,11 +11,14 @@
 #define DATAPATH_MTU_MAX 3498
 
 /*
- * True when the kernel can replicate the rule as it is resolved now; otherwise `reason` says which
- * output, or what of the input, stands in the way.
+ * True when the kernel can replicate the rule as it is resolved now, but for outputs that only a
+ * worker can send to; otherwise `reason` says which output, or what of the input, stands in the way.
  */
 bool datapath_can_replicate(const struct rule *rule, const struct resolved_rule *now,
 			    char reason[RESOLVE_REASON]);
+
+/* There is such an output: a Register. */
+bool datapath_needs_worker(const struct resolved_rule *now);
 
 /* What an output does to a copy, for the map `rewrites`; `output` is its counter row. */
 void datapath_rewrite(const struct resolved_output *o, uint32_t output, uint32_t slot,
