@@ -681,6 +681,9 @@ bool relay_leave(struct relay *r)
 			stays = true;
 			continue;
 		}
+		/* what it drops would fall through to one that stays */
+		if (live->is_programmed && live->datapath == MCR_DP_DROP)
+			continue;
 		unprogram(r, live); /* rewrites stay: by them the next process finds the counts */
 	}
 	return stays;
