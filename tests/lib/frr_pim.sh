@@ -11,7 +11,7 @@ pim_config() {
 	for interface in $1; do
 		list+="{ name: \"$interface\", hello_period: 1, hold_time: 4, ${interface_more:-} }, "
 	done
-	echo "{ pim: { interfaces: [$list], triggered_hello_delay: 1, jp_period: 5, keepalive: 35,
+	echo "{ pim: { interfaces: [$list], triggered_hello_delay: 1, jp_period: 5, keepalive: ${keepalive:-35},
 		register_suppression: 10, register_probe: 5, ${2:-} }, ${3:-} }"
 }
 
@@ -98,13 +98,13 @@ two_routers_end() {
 		"$(pim r1 interfaces ".counters.drops | del(.$1) |
 			map_values(select(. > 0)) | tojson")" "{}"
 	check "the books close" wait_for 5 is_at_rest r1
-	check_frr f1 198.18.1.1 198.18.11.1
+	check_frr f1 198.18.1.1 198.18.10.2 198.18.11.1 198.18.255.1
 	stop_mcrd r1
 	stop_frr f1
 	end_capture wire
 	end_capture h1
 	end_capture h2
-	check_wire "198.18.1.1 198.18.11.1 198.18.255.1" wire h1
+	check_wire "198.18.1.1 198.18.10.2 198.18.11.1 198.18.255.1" wire h1
 }
 
 # seen CAPTURE FILTER [SINCE] : these packets, as tshark shows them, one a line
