@@ -12,7 +12,8 @@
 
 /*
  * True when the kernel can replicate the rule as it is resolved now, but for outputs that only a
- * worker can send to; otherwise `reason` says which output, or what of the input, stands in the way.
+ * worker can send to; otherwise `reason` says which output, or what of the input, stands in the
+ * way.
  */
 bool datapath_can_replicate(const struct rule *rule, const struct resolved_rule *now,
 			    char reason[RESOLVE_REASON]);
