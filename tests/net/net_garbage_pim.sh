@@ -39,9 +39,13 @@ has_neighbor() {
 	ctl r1 --output json pim neighbors | jq -e '.neighbors[] | select(.address == "198.18.1.2")'
 }
 
-# All that was sent is counted: by r2, and of garbage.
+# All that was sent is counted: by r2, and of garbage. A socket that is full counts as lost also what
+# is meant for the other one, so that when any was lost it was so many at most.
 is_settled() {
-	[ "$(counter r1 '.received + .lost')" = $(($(counter r2 '[.sent_types[]] | add') + count)) ]
+	local sent
+	sent=$(($(counter r2 '[.sent_types[]] | add') + count))
+	counter r1 "if .lost == 0 then .received == $sent else
+		.received < $sent and .received + .lost >= $sent end" | grep -x true
 }
 
 tb_up "$tmp/chain.topo"
