@@ -73,6 +73,15 @@ static void add_kernel_output(const struct relay *r, uint32_t row, uint32_t outp
 	sum->drop[COPY_DROP_down] += due > made ? due - made : 0;
 }
 
+/* The same of one rule, for who asks for that one. */
+void account_refresh_rule(struct relay *r, const struct live_rule *live)
+{
+	for (unsigned i = 0; i < live->rule->n_outputs; i++)
+		plane_output_stats(r->plane, live->output_rows[i],
+				   &r->output_stats[live->output_rows[i]]);
+	plane_rule_stats(r->plane, live->row, &r->rule_stats[live->row]);
+}
+
 void account_rule(const struct relay *r, const struct live_rule *live, struct row_sum *sum)
 {
 	unsigned n_outputs = live->rule->n_outputs;

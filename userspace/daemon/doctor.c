@@ -11,74 +11,89 @@
 #include "edge/probe.h"
 #include "engine/doctor.h"
 
-/* Interfaces in use, by name. */
+#define EXAMINED_MAX   (2 * MCR_MAX_IFACES)
+#define EXAMINED_SLOTS (4 * EXAMINED_MAX)
+
+/* Interfaces in use. Rules may have 100,000 outputs, so that these are found by a hash of the name.
+ */
 struct examined {
-	struct host_port *ports;
-	unsigned n, cap;
+	struct host_port ports[EXAMINED_MAX];
+	unsigned n;
+	uint16_t slots[EXAMINED_SLOTS]; /* number in ports + 1; 0 = free */
 };
 
 /* --- what is in use --------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b)
+/* Where the name is, or would be. */
+static uint16_t *slot_of(struct examined *e, const char *name)
 {
-	return strcmp(((const struct host_port *)a)->name, ((const struct host_port *)b)->name);
+	uint32_t h = 2166136261u;
+
+	for (const char *c = name; *c; c++)
+		h = (h ^ (unsigned char)*c) * 16777619u;
+	for (h %= EXAMINED_SLOTS; e->slots[h]; h = (h + 1) % EXAMINED_SLOTS)
+		if (strcmp(e->ports[e->slots[h] - 1].name, name) == 0)
+			break;
+	return &e->slots[h];
 }
 
-static struct host_port *port_of(const struct examined *e, const char *name)
+/*
+ * The interface of this name, which is in use; NULL for none, and when there is no room: there are
+ * no more in use, but for outputs of rules.
+ */
+static struct host_port *port_of(const struct relay *r, struct examined *e, const char *name)
 {
-	struct host_port key;
+	uint16_t *slot = slot_of(e, name);
+	struct host_port *p = *slot ? &e->ports[*slot - 1] : &e->ports[e->n];
+	const struct netif *ni;
 
-	memcpy(key.name, name, sizeof(key.name));
-	return e->n ? bsearch(&key, e->ports, e->n, sizeof(key), by_name) : NULL;
+	if (*slot)
+		return p;
+	if (!name[0] || e->n == EXAMINED_MAX)
+		return NULL;
+	*slot = (uint16_t)++e->n;
+	memcpy(p->name, name, strlen(name) + 1);
+	ni = netif_by_name(r->netifs, name);
+	p->is_there = ni;
+	p->mtu = ni ? ni->mtu : 0;
+	return p;
 }
 
-/* More than there is room for are left out: there are no more in use, but for outputs of rules. */
-static void port_add(struct examined *e, const char *name)
+static void output_use(const struct live_rule *live, const struct host_port *in,
+		       struct host_port *out)
 {
-	unsigned at = e->n;
-
-	if (!name[0] || e->n == e->cap || port_of(e, name))
+	out->is_output = true;
+	out->uses_worker |= live->uses_worker;
+	out->wants_xdp |= live->rule->datapath == RULE_DP_XDP;
+	if (!in || in->mtu <= out->fed_mtu)
 		return;
-	while (at && strcmp(e->ports[at - 1].name, name) > 0)
-		at--;
-	memmove(&e->ports[at + 1], &e->ports[at], (e->n - at) * sizeof(*e->ports));
-	e->ports[at] = (struct host_port){ 0 };
-	memcpy(e->ports[at].name, name, strlen(name) + 1);
-	e->n++;
+	out->fed_mtu = in->mtu;
+	memcpy(out->fed_by, in->name, sizeof(out->fed_by));
 }
 
-static void ports_find(const struct relay *r, struct examined *e)
+static void rule_use(const struct relay *r, struct examined *e, const struct live_rule *live)
 {
-	for (const struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live)) {
-		port_add(e, live->rule->interface);
-		for (unsigned i = 0; i < live->rule->n_outputs; i++)
-			port_add(e, live->rule->outputs[i].interface);
-	}
-	for (unsigned i = 0; r->router && i < ROUTER_PORTS_MAX; i++)
-		if (router_port_routes(&r->router->ports[i]))
-			port_add(e, r->router->ports[i].name);
-}
-
-static void rule_use(const struct examined *e, const struct live_rule *live)
-{
-	struct host_port *in = port_of(e, live->rule->interface), *out;
+	struct host_port *in = port_of(r, e, live->rule->interface), *out;
 
 	if (in) {
 		in->is_input = true;
 		in->uses_afpacket |= live->is_programmed && live->datapath == MCR_DP_AFPACKET;
 	}
 	for (unsigned i = 0; i < live->rule->n_outputs; i++) {
-		out = port_of(e, live->rule->outputs[i].interface);
-		if (!out)
-			continue;
-		out->is_output = true;
-		out->uses_worker |= live->uses_worker;
-		out->wants_xdp |= live->rule->datapath == RULE_DP_XDP;
-		if (!in || !in->is_there || in->mtu <= out->fed_mtu)
-			continue;
-		out->fed_mtu = in->mtu;
-		memcpy(out->fed_by, in->name, sizeof(out->fed_by));
+		out = port_of(r, e, live->rule->outputs[i].interface);
+		if (out)
+			output_use(live, in, out);
 	}
+}
+
+static void router_use(const struct relay *r, struct examined *e, const struct router_port *p)
+{
+	struct host_port *out = router_port_routes(p) ? port_of(r, e, p->name) : NULL;
+
+	if (!out)
+		return;
+	out->is_querier = p->has_igmp;
+	out->is_router = p->has_pim && !p->is_pim_passive;
 }
 
 /* --- how it is set up ------------------------------------------------------------------------- */
@@ -103,11 +118,9 @@ static void port_examine(struct relay *r, struct probe *probe, struct host_port 
 
 	if (!ni)
 		return;
-	out->is_there = true;
 	out->has_address = ni->n_addrs;
 	out->is_loopback = ni->is_loopback;
 	out->takes_redirects = ni->takes_redirects;
-	out->mtu = ni->mtu;
 	probe_port(probe, ni->ifindex, out);
 	port_classifier(r, out, ni->ifindex);
 }
@@ -121,19 +134,12 @@ static void examine(struct relay *r, struct probe *probe, struct host *h, struct
 	h->has_io_uring = ring >= 0;
 	if (ring >= 0)
 		close(ring);
-	ports_find(r, e);
+	for (const struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
+		rule_use(r, e, live);
+	for (unsigned i = 0; r->router && i < ROUTER_PORTS_MAX; i++)
+		router_use(r, e, &r->router->ports[i]);
 	for (unsigned i = 0; i < e->n; i++)
 		port_examine(r, probe, &e->ports[i]);
-	for (const struct live_rule *live = relay_next(r, NULL); live; live = relay_next(r, live))
-		rule_use(e, live);
-	for (unsigned i = 0; r->router && i < ROUTER_PORTS_MAX; i++) {
-		struct host_port *p = port_of(e, r->router->ports[i].name);
-
-		if (!p)
-			continue;
-		p->is_querier = r->router->ports[i].has_igmp;
-		p->is_router = r->router->ports[i].has_pim && !r->router->ports[i].is_pim_passive;
-	}
 }
 
 /* --- what clients see ------------------------------------------------------------------------- */
@@ -155,9 +161,23 @@ static void show_findings(cJSON *list, const struct doctor_finding *findings, un
 	}
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct host_port *)a)->name, ((const struct host_port *)b)->name);
+}
+
+static void show_ports(cJSON *list, const struct host *h, struct examined *e)
+{
+	struct doctor_finding findings[DOCTOR__COUNT];
+
+	qsort(e->ports, e->n, sizeof(e->ports[0]), by_name);
+	for (unsigned i = 0; i < e->n; i++)
+		show_findings(list, findings, doctor_port(h, &e->ports[i], findings));
+}
+
 int cmd_doctor(struct relay *r, const struct request *q, cJSON *reply, struct diag *d)
 {
-	struct examined e = { .cap = 2 * MCR_MAX_IFACES };
+	struct examined *e = calloc(1, sizeof(*e));
 	struct doctor_finding findings[DOCTOR__COUNT];
 	struct probe probe;
 	struct host h;
@@ -165,18 +185,16 @@ int cmd_doctor(struct relay *r, const struct request *q, cJSON *reply, struct di
 	int err = probe_open(&probe);
 
 	(void)q;
-	e.ports = calloc(e.cap, sizeof(*e.ports));
-	if (!err && !e.ports)
+	if (!err && !e)
 		err = -ENOMEM;
 	if (!err) {
-		examine(r, &probe, &h, &e);
+		examine(r, &probe, &h, e);
 		list = cJSON_AddArrayToObject(reply, "findings");
 		show_findings(list, findings, doctor_host(&h, findings));
-		for (unsigned i = 0; i < e.n; i++)
-			show_findings(list, findings, doctor_port(&h, &e.ports[i], findings));
-		cJSON_AddNumberToObject(reply, "interfaces", e.n);
+		show_ports(list, &h, e);
+		cJSON_AddNumberToObject(reply, "interfaces", e->n);
 	}
-	free(e.ports);
+	free(e);
 	probe_close(&probe);
 	return err ? diag_set(d, err, E_KERNEL, "", "cannot look: %s", strerror(-err)) : 0;
 }

@@ -141,6 +141,7 @@ static bool relay_facts(struct relay *r, struct explain_facts *f, struct explain
 	const struct live_rule *live = rule_for(r, f, f->in[0] ? f->in : NULL);
 
 	if (live) {
+		account_refresh_rule(r, live);
 		rule_facts(r, live, &f->rule);
 	} else if (f->in[0]) {
 		live = rule_for(r, f, NULL);
@@ -161,7 +162,6 @@ static void facts_collect(struct relay *r, struct explain_facts *f)
 	static struct explain_port ports[EXPLAIN_PORTS_MAX];
 	bool is_decided;
 
-	account_refresh(r);
 	f->ports = ports;
 	f->has_router = r->router;
 	is_decided = relay_facts(r, f, ports);

@@ -104,6 +104,7 @@ int sockets_open_ring(struct io_uring_params *p);
 
 /* accounting.c */
 void account_refresh(struct relay *r); /* what programs count, for the sums below */
+void account_refresh_rule(struct relay *r, const struct live_rule *live);
 void account_row(const struct ledger *ledger, uint32_t row, const uint32_t *output_rows,
 		 unsigned n_outputs, struct row_sum *sum);
 void account_rule(const struct relay *r, const struct live_rule *live, struct row_sum *sum);
