@@ -33,14 +33,16 @@ uint32_t router_port_get(struct router *rt, const char *name)
 {
 	uint32_t port = router_port_find(rt, name);
 
-	for (uint32_t i = 0; port == ROUTER_NO_PORT && i < ROUTER_PORTS_MAX; i++) {
+	if (port != ROUTER_NO_PORT)
+		return port;
+	for (uint32_t i = 0; i < ROUTER_PORTS_MAX; i++) {
 		if (rt->ports[i].name[0])
 			continue;
 		memcpy(rt->ports[i].name, name, strlen(name) + 1);
 		rt->ports[i].router = rt;
-		port = i;
+		return i;
 	}
-	return port;
+	return ROUTER_NO_PORT;
 }
 
 void router_interface(struct relay *r, const struct netif *ni, bool gone)

@@ -47,8 +47,9 @@ static bool remember(struct router *rt, const struct plane_inherited_rule *rule,
 static int64_t hold_ms(const struct config *next)
 {
 	const struct config_igmp_settings *igmp = &next->igmp.settings;
-	int64_t hosts = igmp->query_interval_s * 250ll + igmp->query_response_ds * 100ll + 1000;
-	int64_t routers = next->pim.engine.jp_period_ms * 3ll / 2;
+	int64_t hosts = (int64_t)igmp->query_interval_s * 250 +
+			(int64_t)igmp->query_response_ds * 100 + 1000;
+	int64_t routers = (int64_t)next->pim.engine.jp_period_ms * 3 / 2;
 
 	if (!config_igmp_is_on(&next->igmp))
 		hosts = 0;
