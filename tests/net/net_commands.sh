@@ -68,9 +68,10 @@ asking() {
 # --- questions, and lines that are none ----------------------------------------------------------
 
 plain_questions=(CheckAccounting Doctor GetConfig GetIgmpGroups GetIgmpInterfaces GetLogLevels GetMroute
-	GetStats GetStatus GetVersion ListRules ListWorkers Ping)
-not_for_all=(AddMroute AddRule DisableIgmpQuerier DisableTrace DumpLogs EnableIgmpQuerier EnableTrace GetTrace
-	LoadConfig RemoveMroute RemoveRule RemoveRuleByName SaveConfig SetFacilityLogLevel SetGlobalLogLevel)
+	GetPimInterfaces GetPimJoins GetPimNeighbors GetPimRp GetStats GetStatus GetVersion ListRules ListWorkers Ping)
+not_for_all=(AddMroute AddRule DisableIgmpQuerier DisablePim DisableTrace DumpLogs EnableIgmpQuerier
+	EnablePim EnableTrace GetTrace LoadConfig RemoveMroute RemoveRule RemoveRuleByName SaveConfig
+	SetFacilityLogLevel SetGlobalLogLevel SetRpAddress SetStaticRp)
 
 questions() {
 	local command
