@@ -17,7 +17,7 @@ END
 outputs() {
 	ctl relay --output json mroute | jq -r "[.routes[] | select(.group == \"$1\") |
 		.input_interface + \">\" + ([.outputs[] | select(.state == \"forwarded\") |
-		.interface + \"(\" + (.owners | join(\"+\")) + \")\"] |
+		.interface + \"(\" + (.owners - [\"remembered\"] | join(\"+\")) + \")\"] |
 		sort | join(\",\"))] |
 		sort | join(\" \")"
 }

@@ -137,11 +137,8 @@ void router_mroute_close(struct router *rt, bool stays)
 {
 	struct sg sg;
 
-	if (rt->mrib && !stays) {
-		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_IGMP);
-		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_PIM);
-		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), MRIB_STATIC);
-	}
+	for (enum mrib_origin o = MRIB_STATIC; rt->mrib && !stays && o < MRIB_ORIGINS; o++)
+		mrib_forget_origin(rt->mrib, loop_now(rt->relay->loop), o);
 	while (rt->mrib && !stays && mrib_dirty_next(rt->mrib, &sg))
 		put_in_force(rt, sg);
 	for (unsigned i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
