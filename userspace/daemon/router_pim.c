@@ -436,4 +436,5 @@ void router_pim_follow(struct router *rt, const struct config_pim *next)
 	for (uint32_t i = 0; i < ROUTER_PORTS_MAX && rt->ports[i].name[0]; i++)
 		port_follow(rt, i, next);
 	gen_ids_forget(rt);
+	router_pim_save(rt); /* it may be killed within the second */
 }
