@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Datagrams merged on receive: mcrd has the kernel do it where rules run on afpacket, and undoes that
-# when none does, even if it was killed meanwhile. What is merged leaves as it came: each datagram
+# Datagrams merged on receive: mcrd has the kernel do it where rules run on afpacket, and undoes
+# that when none does, even if it was killed meanwhile. What is merged leaves as it came: each datagram
 # once, in order, with its size, and wrong checksums are found.
 # shellcheck source=tests/lib/harness.sh
 . "$(dirname "$0")/../lib/harness.sh"
