@@ -50,7 +50,7 @@ enum mrib_origin {
 	MRIB_PIM,
 	MRIB_MSDP,
 	MRIB_IGMP,
-	MRIB_REMEMBERED, /* of a process before this one; a wish that is taken back takes it along */
+	MRIB_REMEMBERED, /* of a process before; a wish that is taken back takes it along */
 	MRIB_ORIGINS,
 };
 
