@@ -101,10 +101,18 @@ static bool is_of_source(const struct mrib_route *route)
 	return route->sg.source.net && route->inputs[MRIB_PIM] != MRIB_NO_PORT;
 }
 
+/* Often enough that nothing that sends is forgotten in between. */
+static int64_t look_ms(const struct pim_config *c)
+{
+	int64_t most = c->spt == PIM_SPT_THRESHOLD ? LOOK_AT_RATES_MS : LOOK_MS;
+	int64_t third = c->keepalive_ms / 3;
+
+	return third < most ? third : most;
+}
+
 struct mtime router_pim_look(struct router *rt, struct mtime now)
 {
-	bool by_rate = rt->pim_engine_config.spt == PIM_SPT_THRESHOLD;
-	int64_t period_ms = by_rate ? LOOK_AT_RATES_MS : LOOK_MS;
+	int64_t period_ms = look_ms(&rt->pim_engine_config);
 	struct mrib_route *list = calloc(mrib_counts(rt->mrib).routes + 1u, sizeof(*list));
 	const void *at = NULL;
 	uint32_t n = 0;
